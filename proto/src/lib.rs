@@ -71,7 +71,9 @@ pub fn is_internal(method: &MethodDescriptor) -> bool {
 /// Leaving the file out is what hides it: reflection answers for every symbol of a file that it holds.
 pub fn public_descriptor_set() -> Vec<u8> {
     let internal = |file: &FileDescriptor| {
-        let mut methods = file.services().flat_map(|s| s.methods().collect::<Vec<_>>());
+        let mut methods = file
+            .services()
+            .flat_map(|s| s.methods().collect::<Vec<_>>());
         file.services().len() > 0 && methods.all(|m| is_internal(&m))
     };
     let mut set = Vec::new();
@@ -93,7 +95,10 @@ mod tests {
         let service = descriptors()
             .get_service_by_name("orderflow.order.v1.OrderService")
             .unwrap();
-        let method = service.methods().find(|m| m.name() == "CreateOrder").unwrap();
+        let method = service
+            .methods()
+            .find(|m| m.name() == "CreateOrder")
+            .unwrap();
         assert_eq!(auth(&method).unwrap().access(), Access::User);
 
         let file = service.parent_file();
@@ -109,7 +114,10 @@ mod tests {
 
     #[test]
     fn every_method_declares_its_policy() {
-        for method in descriptors().services().flat_map(|s| s.methods().collect::<Vec<_>>()) {
+        for method in descriptors()
+            .services()
+            .flat_map(|s| s.methods().collect::<Vec<_>>())
+        {
             let access = auth(&method).map(|auth| auth.access());
             assert!(
                 access.is_some_and(|a| a != Access::Unspecified),
@@ -123,12 +131,29 @@ mod tests {
     fn the_public_set_hides_internal_files_and_keeps_options() {
         let set = public_descriptor_set();
         let pool = DescriptorPool::decode(set.as_slice()).unwrap();
-        assert!(pool.get_service_by_name("orderflow.catalog.v1.InventoryService").is_none());
-        assert!(pool.get_message_by_name("orderflow.catalog.v1.Reservation").is_none());
-        assert!(pool.get_service_by_name("orderflow.user.v1.IdentityService").is_none());
+        assert!(
+            pool.get_service_by_name("orderflow.catalog.v1.InventoryService")
+                .is_none()
+        );
+        assert!(
+            pool.get_message_by_name("orderflow.catalog.v1.Reservation")
+                .is_none()
+        );
+        assert!(
+            pool.get_service_by_name("orderflow.user.v1.IdentityService")
+                .is_none()
+        );
 
-        let create = pool.get_service_by_name("orderflow.order.v1.OrderService").unwrap();
-        let extension = pool.get_extension_by_name("orderflow.options.v1.auth").unwrap();
-        assert!(create.methods().all(|m| m.options().has_extension(&extension)));
+        let create = pool
+            .get_service_by_name("orderflow.order.v1.OrderService")
+            .unwrap();
+        let extension = pool
+            .get_extension_by_name("orderflow.options.v1.auth")
+            .unwrap();
+        assert!(
+            create
+                .methods()
+                .all(|m| m.options().has_extension(&extension))
+        );
     }
 }

@@ -1,1 +1,9 @@
-//! orderflow-chassis
+#![doc = include_str!("../README.md")]
+
+pub mod channel;
+pub mod config;
+pub mod health;
+pub mod program;
+pub mod serve;
+
+pub use tokio_util::sync::CancellationToken as Shutdown;

@@ -1,1 +1,11 @@
-//! orderflow-contract
+#![doc = include_str!("../README.md")]
+
+mod id;
+mod invalid;
+pub mod page;
+pub mod status;
+pub mod text;
+pub mod trace;
+
+pub use id::{Id, MalformedId};
+pub use invalid::{Invalid, Violation};

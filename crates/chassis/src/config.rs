@@ -1,0 +1,283 @@
+//! Settings: each described once, where it is read.
+
+use std::{collections::HashMap, fmt, str::FromStr};
+
+/// Reads a program's settings. A setting `NAME` of the program `order` is looked up as `ORDER_NAME`, then as `NAME`, so that
+/// one `.env` can serve all programs.
+pub struct Settings {
+    program: String,
+    values: HashMap<String, String>,
+    described: Vec<Description>,
+    wrong: Vec<String>,
+}
+
+struct Description {
+    name: &'static str,
+    default: Option<String>,
+    meaning: &'static str,
+}
+
+/// Everything that is wrong with the settings, a line each. Never a value: it may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct Wrong(pub Vec<String>);
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Settings {
+    /// Settings from a map.
+    pub fn new(program: &str, values: HashMap<String, String>) -> Self {
+        Self {
+            program: program.to_owned(),
+            values,
+            described: Vec::new(),
+            wrong: Vec::new(),
+        }
+    }
+
+    /// Settings from the environment and, behind it, from a `.env` in this directory or one above.
+    pub fn from_env(program: &str) -> Self {
+        let mut values = HashMap::new();
+        let mut wrong = Vec::new();
+        match dotenvy::dotenv_iter() {
+            Ok(lines) => {
+                for line in lines {
+                    match line {
+                        Ok((name, value)) => _ = values.insert(name, value),
+                        Err(error) => wrong.push(bad_line(&error)),
+                    }
+                }
+            }
+            Err(error) if error.not_found() => {}
+            Err(error) => wrong.push(bad_line(&error)),
+        }
+        values.extend(std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }));
+        Self {
+            wrong,
+            ..Self::new(program, values)
+        }
+    }
+
+    /// A setting that must be there.
+    pub fn required<T: FromStr<Err: fmt::Display>>(
+        &mut self,
+        name: &'static str,
+        meaning: &'static str,
+    ) -> Option<T> {
+        self.describe(name, None, meaning);
+        match self.lookup(name) {
+            None => {
+                self.wrong.push(format!("{name} is missing: {meaning}"));
+                None
+            }
+            Some((found, text)) => self.parse(&found, &text),
+        }
+    }
+
+    /// A setting with a default.
+    pub fn or<T: FromStr<Err: fmt::Display>>(
+        &mut self,
+        name: &'static str,
+        default: &str,
+        meaning: &'static str,
+    ) -> Option<T> {
+        self.describe(name, Some(default.to_owned()), meaning);
+        let (found, text) = self
+            .lookup(name)
+            .unwrap_or_else(|| (name.to_owned(), default.to_owned()));
+        self.parse(&found, &text)
+    }
+
+    /// The configuration, if nothing was wrong. `config` gives `None` only where a part of it was.
+    pub fn finish<C>(self, config: impl FnOnce() -> Option<C>) -> Result<C, Wrong> {
+        match (self.wrong.is_empty(), config()) {
+            (true, Some(config)) => Ok(config),
+            (true, None) => unreachable!("a part is missing although nothing was noted"),
+            (false, _) => Err(Wrong(self.wrong)),
+        }
+    }
+
+    /// A line of help for each setting that was read.
+    pub fn help(&self) -> String {
+        let width = self
+            .described
+            .iter()
+            .map(|d| d.name.len())
+            .max()
+            .unwrap_or(0);
+        let line = |d: &Description| {
+            let default = match &d.default {
+                None => " [required]".to_owned(),
+                Some(default) if default.is_empty() => String::new(),
+                Some(default) => format!(" [default: {default}]"),
+            };
+            format!("  {:width$}  {}{default}", d.name, d.meaning)
+        };
+        let lines: Vec<_> = self.described.iter().map(line).collect();
+        format!(
+            "Settings, from the environment or a .env file (also with the prefix {}_, which wins):\n{}",
+            self.prefix(),
+            lines.join("\n")
+        )
+    }
+
+    fn describe(&mut self, name: &'static str, default: Option<String>, meaning: &'static str) {
+        self.described.push(Description {
+            name,
+            default,
+            meaning,
+        });
+    }
+
+    fn prefix(&self) -> String {
+        self.program.to_ascii_uppercase()
+    }
+
+    /// The name under which the setting was found, and its value. An empty value is none: compose files set variables so.
+    fn lookup(&self, name: &str) -> Option<(String, String)> {
+        [format!("{}_{name}", self.prefix()), name.to_owned()]
+            .into_iter()
+            .find_map(|name| {
+                let value = self.values.get(&name)?;
+                (!value.is_empty()).then(|| (name, value.clone()))
+            })
+    }
+
+    fn parse<T: FromStr<Err: fmt::Display>>(&mut self, name: &str, text: &str) -> Option<T> {
+        text.parse()
+            .map_err(|error| self.wrong.push(format!("{name}: {error}")))
+            .ok()
+    }
+}
+
+/// A parse error of dotenvy quotes the line, which may hold a secret.
+fn bad_line(error: &dotenvy::Error) -> String {
+    match error {
+        dotenvy::Error::Io(error) => format!(".env cannot be read: {error}"),
+        _ => ".env has a line that is not NAME=value".to_owned(),
+    }
+}
+
+/// A length of time in a setting: `500ms`, `30s`, `15m`, `2h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Duration(pub std::time::Duration);
+
+impl FromStr for Duration {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WRONG: &str = "must be a time like 500ms, 30s, 15m or 2h";
+        let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or(WRONG)?;
+        let (number, unit) = text.split_at(digits);
+        let unit_ms = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(WRONG),
+        };
+        let number: u64 = number.parse().map_err(|_| WRONG)?;
+        let ms = number.checked_mul(unit_ms).ok_or(WRONG)?;
+        Ok(Self(std::time::Duration::from_millis(ms)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(pairs: &[(&str, &str)]) -> Settings {
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Settings::new("order", pairs.collect())
+    }
+
+    fn read(mut s: Settings) -> Result<(u16, u16, Secret), Wrong> {
+        let port = s.or("PORT", "80", "where to listen");
+        let size = s.required("SIZE", "how many");
+        let key = s.required("KEY", "the secret");
+        s.finish(|| Some((port?, size?, key?)))
+    }
+
+    #[test]
+    fn defaults_prefixes_and_empty_values() {
+        let pairs = [
+            ("SIZE", "7"),
+            ("ORDER_SIZE", "9"),
+            ("KEY", "k"),
+            ("PORT", ""),
+        ];
+        let (port, size, _) = read(settings(&pairs)).unwrap();
+        assert_eq!((port, size), (80, 9));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_reported_at_once_and_no_value_with_it() {
+        let Wrong(wrong) = read(settings(&[("PORT", "eighty"), ("SIZE", "-1")])).unwrap_err();
+        assert_eq!(wrong.len(), 3, "{wrong:?}");
+        assert!(
+            wrong.iter().all(|line| !line.contains("eighty")),
+            "{wrong:?}"
+        );
+    }
+
+    #[test]
+    fn help_describes_every_setting() {
+        let mut s = settings(&[]);
+        let _: Option<u16> = s.or("PORT", "80", "where to listen");
+        let _: Option<Secret> = s.required("KEY", "the secret");
+        let help = s.help();
+        assert!(
+            help.contains("PORT  where to listen [default: 80]"),
+            "{help}"
+        );
+        assert!(help.contains("KEY   the secret [required]"), "{help}");
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        assert_eq!(format!("{:?}", Secret::from("hunter2".to_owned())), "***");
+    }
+
+    #[test]
+    fn durations() {
+        let seconds = |text: &str| text.parse::<Duration>().map(|d| d.0.as_secs_f64());
+        assert_eq!(seconds("60m"), Ok(3600.0));
+        assert_eq!(seconds("500ms"), Ok(0.5));
+        for wrong in ["", "5", "s", "-1s", "5 s", "99999999999999999999h"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}

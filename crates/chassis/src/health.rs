@@ -1,0 +1,93 @@
+//! Health that tells the truth: NOT_SERVING until a probe succeeds, and again when it fails or the service stops.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tonic::transport::Endpoint;
+use tonic_health::{
+    ServingStatus,
+    pb::{
+        HealthCheckRequest, health_check_response,
+        health_client::HealthClient,
+        health_server::{self, HealthServer},
+    },
+    server::{HealthReporter, health_reporter},
+};
+
+use crate::Shutdown;
+
+/// How often a service looks whether what it needs is there.
+pub const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// Reports the health of the named services and, as "", of the whole server.
+#[derive(Clone)]
+pub struct Health {
+    reporter: HealthReporter,
+}
+
+impl Health {
+    /// Nothing is ready yet.
+    pub async fn starting(
+        names: impl IntoIterator<Item = &str>,
+    ) -> (Self, HealthServer<impl health_server::Health>) {
+        let (reporter, server) = health_reporter();
+        let health = Self { reporter };
+        // tonic-health says SERVING for "" unless told otherwise.
+        for name in names.into_iter().chain([""]) {
+            health.set(name, false).await;
+        }
+        (health, server)
+    }
+
+    /// Says whether a service is ready.
+    pub async fn set(&self, name: &str, ready: bool) {
+        let status = if ready {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        self.reporter.set_service_status(name, status).await;
+    }
+
+    /// Keeps the health of `name` and "" at what `probe` says, until shutdown, which makes both NOT_SERVING.
+    pub async fn follow(self, name: &str, shutdown: Shutdown, probe: impl AsyncFn() -> bool) {
+        let mut was_ready = false;
+        loop {
+            let ready = tokio::select! {
+                ready = probe() => ready,
+                () = shutdown.cancelled() => break,
+            };
+            if ready != was_ready {
+                tracing::info!(service = name, ready, "health");
+                was_ready = ready;
+            }
+            self.set(name, ready).await;
+            self.set("", ready).await;
+            tokio::select! {
+                () = tokio::time::sleep(if ready { PROBE_EVERY } else { PROBE_EVERY / 10 }) => {}
+                () = shutdown.cancelled() => break,
+            }
+        }
+        self.set(name, false).await;
+        self.set("", false).await;
+    }
+}
+
+/// Asks a server whether all of it is ready.
+pub async fn ask(address: SocketAddr) -> Result<(), String> {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let channel = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|error| error.to_string())?
+        .connect_timeout(PATIENCE)
+        .timeout(PATIENCE)
+        .connect()
+        .await
+        .map_err(|_| format!("nothing listens on {address}"))?;
+    let answer = HealthClient::new(channel)
+        .check(HealthCheckRequest::default())
+        .await
+        .map_err(|status| format!("no health from {address}: {}", status.code()))?;
+    match answer.into_inner().status() {
+        health_check_response::ServingStatus::Serving => Ok(()),
+        status => Err(format!("{address} is {}", status.as_str_name())),
+    }
+}

@@ -1,0 +1,147 @@
+//! A binary's `main`, as far as it is the same for all of them.
+
+use std::{fmt::Display, net::SocketAddr, process::ExitCode};
+
+use tokio::{net::TcpListener, signal::unix};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    Shutdown,
+    config::{Settings, Wrong},
+};
+
+/// What a program is.
+pub struct About {
+    /// One word, as in `ORDER_LISTEN`: `order`.
+    pub name: &'static str,
+    /// The binary: `orderflow-order`.
+    pub binary: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+}
+
+/// A program's whole configuration.
+pub trait Configuration: Sized {
+    /// Reads it; also what `--help` is made from.
+    fn read(settings: Settings) -> (String, Result<Self, Wrong>);
+    /// Where to listen.
+    fn listen(&self) -> SocketAddr;
+}
+
+/// The whole `main` of a program without commands of its own.
+pub async fn main<C, E, R>(
+    about: &About,
+    run: impl FnOnce(C, TcpListener, Shutdown) -> R,
+) -> ExitCode
+where
+    C: Configuration,
+    E: std::error::Error,
+    R: Future<Output = Result<(), E>>,
+{
+    match command::<C>(about).get_matches().subcommand_name() {
+        Some(HEALTH) => health::<C>(about).await,
+        _ => serve(about, run).await,
+    }
+}
+
+/// The command that every program has.
+pub const HEALTH: &str = "health";
+
+/// A program's command line: `--help`, `--version` and `health`.
+pub fn command<C: Configuration>(about: &About) -> clap::Command {
+    let (help, _) = C::read(Settings::new(about.name, Default::default()));
+    clap::Command::new(about.binary)
+        .about(about.summary)
+        .version(env!("CARGO_PKG_VERSION"))
+        .after_help(help)
+        .subcommand(
+            clap::Command::new(HEALTH)
+                .about("Asks the program that listens here whether it is ready; exits 0 if it is"),
+        )
+}
+
+/// Reads the configuration, or says all that is wrong with it.
+pub fn configuration<C: Configuration>(about: &About) -> Result<C, ExitCode> {
+    C::read(Settings::from_env(about.name)).1.map_err(|wrong| {
+        eprintln!("{} cannot start:\n{wrong}", about.binary);
+        ExitCode::from(2)
+    })
+}
+
+/// Serves until a signal comes: a program's `main` behind its command line.
+pub async fn serve<C, E, R>(
+    about: &About,
+    run: impl FnOnce(C, TcpListener, Shutdown) -> R,
+) -> ExitCode
+where
+    C: Configuration,
+    E: std::error::Error,
+    R: Future<Output = Result<(), E>>,
+{
+    let config: C = match configuration(about) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    log_to_stderr();
+    let address = config.listen();
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) => return fail(about, format!("cannot listen on {address}: {error}")),
+    };
+    tracing::info!(%address, "listening");
+    match run(config, listener, on_signal()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(about, orderflow_contract::status::chain(&error)),
+    }
+}
+
+/// Asks the program that listens at this configuration's address for its health.
+pub async fn health<C: Configuration>(about: &About) -> ExitCode {
+    let config: C = match configuration(about) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let mut address = config.listen();
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    match crate::health::ask(address).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => fail(about, problem),
+    }
+}
+
+/// Writes the log to standard error: `LOG` chooses what (as in `RUST_LOG`; `info` by default), `LOG_FORMAT=json` how.
+pub fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if std::env::var("LOG_FORMAT").is_ok_and(|format| format == "json") {
+        log.json().init();
+    } else {
+        log.init();
+    }
+}
+
+/// Cancelled by the first SIGINT or SIGTERM.
+pub fn on_signal() -> Shutdown {
+    let shutdown = Shutdown::new();
+    let signalled = shutdown.clone();
+    let listen = |kind| unix::signal(kind).expect("signal handlers can be installed");
+    let mut interrupt = listen(unix::SignalKind::interrupt());
+    let mut terminate = listen(unix::SignalKind::terminate());
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        signalled.cancel();
+    });
+    shutdown
+}
+
+fn fail(about: &About, problem: impl Display) -> ExitCode {
+    eprintln!("{}: {problem}", about.binary);
+    ExitCode::FAILURE
+}
