@@ -119,6 +119,18 @@ impl Settings {
         self.parse(&found, &text)
     }
 
+    /// What a value that was read is made into, where that can fail for reasons of its own.
+    pub fn check<T, U, E: fmt::Display>(
+        &mut self,
+        name: &str,
+        value: Option<T>,
+        make: impl FnOnce(T) -> Result<U, E>,
+    ) -> Option<U> {
+        make(value?)
+            .map_err(|error| self.wrong.push(format!("{name}: {error}")))
+            .ok()
+    }
+
     /// The configuration, if nothing was wrong. `config` gives `None` only where a part of it was.
     pub fn finish<C>(self, config: impl FnOnce() -> Option<C>) -> Result<C, Wrong> {
         match (self.wrong.is_empty(), config()) {

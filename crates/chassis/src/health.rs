@@ -18,6 +18,13 @@ use crate::Shutdown;
 /// How often a service looks whether what it needs is there.
 pub const PROBE_EVERY: Duration = Duration::from_secs(1);
 
+/// The methods of gRPC's own health service, for everybody.
+pub const PATHS: [&str; 3] = [
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/List",
+    "/grpc.health.v1.Health/Watch",
+];
+
 /// Reports the health of the named services and, as "", of the whole server.
 #[derive(Clone)]
 pub struct Health {
@@ -49,7 +56,10 @@ impl Health {
     }
 
     /// Keeps the health of `name` and "" at what `probe` says, until shutdown, which makes both NOT_SERVING.
-    pub async fn follow(self, name: &str, shutdown: Shutdown, probe: impl AsyncFn() -> bool) {
+    pub async fn follow<F>(self, name: &str, shutdown: Shutdown, probe: impl Fn() -> F)
+    where
+        F: Future<Output = bool>,
+    {
         let mut was_ready = false;
         loop {
             let ready = tokio::select! {

@@ -5,5 +5,6 @@ pub mod config;
 pub mod health;
 pub mod program;
 pub mod serve;
+pub mod task;
 
 pub use tokio_util::sync::CancellationToken as Shutdown;

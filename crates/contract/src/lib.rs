@@ -5,6 +5,7 @@ mod invalid;
 pub mod page;
 pub mod status;
 pub mod text;
+pub mod time;
 pub mod trace;
 
 pub use id::{Id, MalformedId};

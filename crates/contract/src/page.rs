@@ -20,6 +20,28 @@ pub fn size(page_size: i32) -> Result<usize, &'static str> {
     }
 }
 
+/// How many bytes the items of a page may have: no page may outgrow a message.
+pub const MAX_BYTES: usize = 2 * 1024 * 1024;
+
+/// Cuts items, one more than fit a page of `size` if there are that many, to a page, and says whether any are left. A page has
+/// at least one item, however large.
+pub fn cut<T>(items: Vec<T>, size: usize, bytes: impl Fn(&T) -> usize) -> (Vec<T>, bool) {
+    let total = items.len();
+    let mut sum = 0;
+    let fits = |(i, item): &(usize, T)| {
+        sum += bytes(item);
+        *i < size && (*i == 0 || sum <= MAX_BYTES)
+    };
+    let page: Vec<_> = items
+        .into_iter()
+        .enumerate()
+        .take_while(fits)
+        .map(|(_, item)| item)
+        .collect();
+    let more = page.len() < total;
+    (page, more)
+}
+
 /// The list that a token belongs to: the method, the caller and all of the request but the page itself.
 pub struct List([u8; 32]);
 
@@ -86,6 +108,15 @@ mod tests {
         assert_eq!(size(1), Ok(1));
         assert_eq!(size(1_000_000_000), Ok(MAX_SIZE));
         assert!(size(-1).is_err());
+    }
+
+    #[test]
+    fn a_page_is_cut_by_count_and_by_bytes() {
+        assert_eq!(cut(vec![1, 2, 3], 2, |_| 1), (vec![1, 2], true));
+        assert_eq!(cut(vec![1, 2], 2, |_| 1), (vec![1, 2], false));
+        assert_eq!(cut(vec![1, 2], 2, |_| MAX_BYTES), (vec![1], true));
+        assert_eq!(cut(vec![1], 2, |_| MAX_BYTES + 1), (vec![1], false));
+        assert_eq!(cut(Vec::<i32>::new(), 2, |_| 1), (vec![], false));
     }
 
     #[test]

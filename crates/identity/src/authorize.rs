@@ -7,10 +7,12 @@ use std::{
 use futures::future::Either;
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use orderflow_contract::status;
+use orderflow_proto::descriptors;
+use prost_reflect::MethodDescriptor;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use crate::{Caller, Denied, Policy, Rule, Verifier};
+use crate::{Audience, Caller, Denied, KeyRing, Policy, Rule, Unprotected, Verifier};
 
 /// Decides whether a call may be made.
 pub struct Authorizer {
@@ -23,6 +25,21 @@ pub struct Authorizer {
 }
 
 impl Authorizer {
+    /// What a service of ours checks: users' tokens against the ring, services' against the keys it allows.
+    pub fn for_services(
+        names: &[&str],
+        also_public: impl IntoIterator<Item = &'static str>,
+        users: KeyRing,
+        services: KeyRing,
+    ) -> Result<Self, Unprotected> {
+        let ours = |m: &MethodDescriptor| names.contains(&m.parent_service().full_name());
+        Ok(Self {
+            policy: Policy::read(descriptors(), ours)?.and_public(also_public),
+            users: Verifier::new(Audience::Users, users),
+            services: Some(Verifier::new(Audience::Services, services)),
+        })
+    }
+
     /// The caller, where the method asks for one. On public methods a token is not even looked at: an expired one must not
     /// keep anybody from signing in.
     pub fn authorize(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Denied> {
@@ -39,7 +56,13 @@ impl Authorizer {
                 None
             }
         };
-        let caller = bearer(headers).and_then(verify);
+        let token = bearer(headers);
+        // Before there are keys no token can be verified; called invalid, it would be thrown away for nothing.
+        let by_user = matches!(rule, Rule::User | Rule::Role(_));
+        if by_user && token.is_some() && !self.users.is_ready() {
+            return Err(Denied::NotYet);
+        }
+        let caller = token.and_then(verify);
         rule.admits(caller.as_ref())?;
         Ok(caller)
     }
@@ -67,6 +90,9 @@ impl From<Denied> for Status {
                 "TOKEN_REQUIRED",
                 "a valid token is required: authorization: Bearer <access_token>",
             ),
+            Denied::NotYet => {
+                status::unavailable("KEYS_UNKNOWN", "tokens cannot be verified at the moment")
+            }
             Denied::Forbidden => status::error(
                 Code::PermissionDenied,
                 "ROLE_REQUIRED",

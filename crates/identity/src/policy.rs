@@ -38,6 +38,8 @@ pub enum Denied {
     Unauthenticated,
     /// The caller is known and may not.
     Forbidden,
+    /// It takes a token, and there is no key yet to verify one with.
+    NotYet,
 }
 
 impl Policy {

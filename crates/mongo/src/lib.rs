@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod keyset;
 mod transaction;
 mod write;
 
@@ -7,11 +8,11 @@ use std::time::Duration;
 
 use mongodb::{
     Client, Collection, Database, IndexModel,
-    bson::{DateTime, doc},
+    bson::doc,
     options::{ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern},
 };
 
-pub use transaction::{Failure, transaction};
+pub use transaction::{Failure, Transaction};
 pub use write::{insert, update};
 
 /// How long an operation looks for a server that can serve it before it fails.
@@ -57,14 +58,47 @@ pub async fn ensure_indexes<T: Send + Sync>(
 }
 
 /// Repeats `attempt` until it succeeds: for what a service needs at its start, when MongoDB may not be there yet.
-pub async fn until_ok(what: &str, attempt: impl AsyncFn() -> Result<(), mongodb::error::Error>) {
+pub async fn until_ok<F>(what: &str, attempt: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), mongodb::error::Error>>,
+{
     while let Err(error) = attempt().await {
         tracing::warn!(%error, "{what} failed, trying again");
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 
-/// Now, as MongoDB keeps it: in milliseconds.
-pub fn now() -> DateTime {
-    DateTime::now()
+/// True for an error that says nothing about the request: MongoDB was out of reach, changed its primary or did not answer in
+/// time. A write that ended so may have happened.
+pub fn is_outage(error: &mongodb::error::Error) -> bool {
+    use mongodb::error::{ErrorKind, RETRYABLE_WRITE_ERROR, WriteFailure};
+    error.contains_label(RETRYABLE_WRITE_ERROR)
+        || match error.kind.as_ref() {
+            ErrorKind::Io(_)
+            | ErrorKind::ServerSelection { .. }
+            | ErrorKind::ConnectionPoolCleared { .. }
+            | ErrorKind::DnsResolve { .. }
+            | ErrorKind::Write(WriteFailure::WriteConcernError(_)) => true,
+            ErrorKind::InsertMany(error) => error.write_concern_error.is_some(),
+            // NotWritablePrimary, shutdowns, step-downs, elapsed time limits.
+            ErrorKind::Command(error) => {
+                matches!(
+                    error.code,
+                    6 | 7
+                        | 50
+                        | 64
+                        | 89
+                        | 91
+                        | 189
+                        | 262
+                        | 9001
+                        | 10107
+                        | 11600
+                        | 11602
+                        | 13435
+                        | 13436
+                )
+            }
+            _ => false,
+        }
 }

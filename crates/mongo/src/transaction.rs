@@ -9,6 +9,8 @@ use mongodb::{
     options::{ReadConcern, TransactionOptions, WriteConcern},
 };
 
+use tokio::time::sleep;
+
 /// How often a transaction is replayed because another got in its way, before it is given up.
 const REPLAYS: usize = 200;
 /// How often a commit is repeated whose outcome is unknown.
@@ -37,6 +39,17 @@ pub enum Failure {
     Unknown(#[source] Error),
 }
 
+impl Failure {
+    /// True if one statement may have failed for reasons of its own: without it the others may succeed.
+    pub fn is_of_one_statement(&self) -> bool {
+        match self {
+            Self::Rejected(_) => true,
+            Self::Mongo(error) => !crate::is_outage(error),
+            Self::Conflict | Self::Duplicate | Self::Unknown(_) => false,
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         if error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
@@ -60,40 +73,66 @@ fn code(error: &Error) -> Option<i32> {
     }
 }
 
-/// Runs `body` in a transaction until it is committed by a majority. `body` may run several times. A conflict replays at
+/// Attempts at a transaction, until one is committed by a majority or it is known that none will be. A conflict replays at
 /// once, or after 5 ms at most: with exponential back-off one of two replicas was seen to starve for half a second.
 ///
-/// What `body` has read counts only once this returned `Ok`: a transaction that is not committed protects nothing.
-pub async fn transaction<T>(
-    client: &Client,
-    mut body: impl AsyncFnMut(&mut ClientSession) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let mut session = client.start_session().await?;
-    for replay in 0.. {
+/// What an attempt has read counts only once it is committed: a transaction that is not protects nothing.
+///
+/// ```ignore
+/// let mut transaction = Transaction::new(&client).await?;
+/// loop {
+///     let attempt = body(transaction.start().await?).await;
+///     if let Some(result) = transaction.end(attempt).await {
+///         return result;
+///     }
+/// }
+/// ```
+pub struct Transaction {
+    session: ClientSession,
+    replays: usize,
+}
+
+impl Transaction {
+    /// A transaction that has not begun.
+    pub async fn new(client: &Client) -> Result<Self, Failure> {
+        Ok(Self {
+            session: client.start_session().await?,
+            replays: 0,
+        })
+    }
+
+    /// Begins an attempt.
+    pub async fn start(&mut self) -> Result<&mut ClientSession, Failure> {
+        if self.replays > 1 {
+            sleep(Duration::from_micros(rand::random_range(0..5_000))).await;
+        }
         let options = TransactionOptions::builder()
             .read_concern(ReadConcern::snapshot())
             .write_concern(WriteConcern::majority())
             .build();
-        session.start_transaction().with_options(options).await?;
-        let failure = match body(&mut session).await {
-            Ok(value) => match commit(&mut session).await {
-                Ok(()) => return Ok(value),
-                Err(failure) => failure,
-            },
+        self.session
+            .start_transaction()
+            .with_options(options)
+            .await?;
+        Ok(&mut self.session)
+    }
+
+    /// Ends an attempt. `None` asks for another one.
+    pub async fn end<T>(&mut self, attempt: Result<T, Failure>) -> Option<Result<T, Failure>> {
+        let result = match attempt {
+            Ok(value) => commit(&mut self.session).await.map(|()| value),
             Err(failure) => {
                 // The server may have ended it already; either way it is over.
-                let _ = session.abort_transaction().await;
-                failure
+                let _ = self.session.abort_transaction().await;
+                Err(failure)
             }
         };
-        if !matches!(failure, Failure::Conflict) || replay == REPLAYS {
-            return Err(failure);
+        if matches!(result, Err(Failure::Conflict)) && self.replays < REPLAYS {
+            self.replays += 1;
+            return None;
         }
-        if replay > 0 {
-            tokio::time::sleep(Duration::from_micros(rand::random_range(0..5_000))).await;
-        }
+        Some(result)
     }
-    unreachable!("the loop ends by returning")
 }
 
 async fn commit(session: &mut ClientSession) -> Result<(), Failure> {
@@ -110,6 +149,6 @@ async fn commit(session: &mut ClientSession) -> Result<(), Failure> {
             return Err(Failure::Unknown(error));
         }
         attempt += 1;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        sleep(Duration::from_millis(50)).await;
     }
 }

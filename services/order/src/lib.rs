@@ -1,1 +1,92 @@
-//! orderflow-order
+#![doc = include_str!("../README.md")]
+
+mod app;
+mod config;
+mod domain;
+mod error;
+mod grpc;
+mod inventory;
+mod store;
+
+use std::{process::ExitCode, sync::Arc};
+
+use orderflow_chassis::{
+    Shutdown, channel,
+    health::{self, Health},
+    program, serve,
+};
+use orderflow_identity::{Authorize, Authorizer, KeyRing, Unprotected, service::follow_keys};
+use orderflow_proto::order::v1::order_service_server::OrderServiceServer;
+use tokio::net::TcpListener;
+use tonic::{service::Routes, transport::Server};
+
+pub use config::{ABOUT, Config};
+
+const ORDER: &str = "orderflow.order.v1.OrderService";
+
+/// The largest request of a client.
+const MAX_REQUEST: usize = 1024 * 1024;
+/// The largest answer to a client.
+const MAX_RESPONSE: usize = 4 * 1024 * 1024;
+
+/// Why the service could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A method has no policy.
+    #[error("the contract is incomplete")]
+    Unprotected(#[from] Unprotected),
+    /// `MONGO_URL` is not one.
+    #[error("MONGO_URL cannot be used")]
+    Mongo(#[from] mongodb::error::Error),
+    /// The server failed.
+    #[error("the server failed")]
+    Serve(#[from] tonic::transport::Error),
+}
+
+/// The whole `main`.
+pub async fn main() -> ExitCode {
+    program::main(&ABOUT, run).await
+}
+
+/// Serves until shutdown.
+pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
+    let client = orderflow_mongo::connect(config.mongo_url.expose(), ABOUT.binary).await?;
+    let store = store::Store::new(&client, &config.database);
+    let catalog = channel::lazy(&config.catalog_url);
+    let inventory = inventory::Inventory::new(catalog, config.identity.clone());
+    let orders = app::Orders::new(store.clone(), inventory);
+
+    let users = KeyRing::default();
+    let authorizer =
+        Authorizer::for_services(&[ORDER], health::PATHS, users.clone(), KeyRing::default())?;
+    let user_service = channel::lazy(&config.user_url);
+    tokio::spawn(follow_keys(
+        users.clone(),
+        user_service,
+        config.identity,
+        shutdown.clone(),
+    ));
+
+    let (health, health_server) = Health::starting([ORDER]).await;
+    tokio::spawn(ready_when(health, store, users, shutdown.clone()));
+
+    let routes = Routes::new(health_server).add_service(
+        OrderServiceServer::new(grpc::OrderGrpc(orders))
+            .max_decoding_message_size(MAX_REQUEST)
+            .max_encoding_message_size(MAX_RESPONSE),
+    );
+    let authorize = Authorize(Arc::new(authorizer));
+    let routes = Routes::from(routes.into_axum_router().layer(authorize));
+    serve::serve(ABOUT.name, Server::builder(), listener, routes, shutdown).await?;
+    Ok(())
+}
+
+/// Ready is: the indexes are there, MongoDB answers, and users' tokens can be verified. Not that the catalog is there: without it
+/// orders can still be read.
+async fn ready_when(health: Health, store: store::Store, users: KeyRing, shutdown: Shutdown) {
+    let prepare = orderflow_mongo::until_ok("preparing MongoDB", || store.prepare());
+    if shutdown.run_until_cancelled(prepare).await.is_some() {
+        let probe = || async { !users.is_empty() && store.ping().await };
+        health.follow(ORDER, shutdown, probe).await;
+    }
+}

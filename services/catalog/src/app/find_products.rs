@@ -1,0 +1,38 @@
+use orderflow_contract::Id;
+
+use super::Catalog;
+use crate::{
+    domain::Product,
+    error::Error,
+    store::{Listing, Position},
+};
+
+impl Catalog {
+    /// One product that is offered.
+    pub(crate) async fn get_product(&self, id: Id) -> Result<Product, Error> {
+        self.store.product(id).await?.ok_or(Error::ProductNotFound)
+    }
+
+    /// The products that are offered, in the order asked for, and the ids of the others.
+    pub(crate) async fn batch_get_products(
+        &self,
+        ids: &[Id],
+    ) -> Result<(Vec<Product>, Vec<Id>), Error> {
+        let mut found = self.store.products(ids).await?;
+        let position = |id: Id| ids.iter().position(|wanted| *wanted == id);
+        found.sort_by_key(|product| position(product.id));
+        let mut missing: Vec<_> = ids.to_vec();
+        missing.retain(|id| !found.iter().any(|product| product.id == *id));
+        missing.sort_by_key(|id| position(*id));
+        missing.dedup();
+        Ok((found, missing))
+    }
+
+    /// The products of a list with their positions, one more than a page has.
+    pub(crate) async fn list_products(
+        &self,
+        listing: &Listing,
+    ) -> Result<Vec<(Product, Position)>, Error> {
+        Ok(self.store.page(listing).await?)
+    }
+}

@@ -1,0 +1,45 @@
+//! The use cases, one file a verb.
+
+mod adjust_stock;
+mod change_product;
+mod create_product;
+mod find_products;
+mod release;
+mod reserve;
+mod settle;
+
+use std::sync::Arc;
+
+use orderflow_identity::User;
+use tokio::sync::Mutex;
+
+pub(crate) use release::Released;
+pub(crate) use reserve::Outcome;
+
+use crate::{domain::Product, error::Error, store::Store};
+
+/// The catalog.
+#[derive(Clone)]
+pub(crate) struct Catalog {
+    store: Store,
+    /// One transaction on stock at a time: on a hot product two of them would only get in each other's way and be replayed.
+    turn: Arc<Mutex<()>>,
+}
+
+impl Catalog {
+    pub(crate) fn new(store: Store) -> Self {
+        Self {
+            store,
+            turn: Arc::default(),
+        }
+    }
+}
+
+/// Whether a user may change a product.
+fn may_change(user: &User, product: &Product) -> Result<(), Error> {
+    if product.owner_id == user.id || user.is_admin() {
+        Ok(())
+    } else {
+        Err(Error::NotOwner)
+    }
+}

@@ -1,0 +1,137 @@
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use mongodb::ClientSession;
+use orderflow_contract::{Id, time::now_ms};
+use orderflow_mongo::Failure;
+
+use super::Catalog;
+use crate::{
+    domain::{Shelf, Wish},
+    error::Error,
+    store::{Recorded, State},
+};
+
+/// How often a batch is decided again because some of its orders turned out to be known.
+const ATTEMPTS: usize = 10;
+
+/// What became of a wish.
+#[derive(Debug, Clone)]
+pub(crate) enum Outcome {
+    /// HELD, RELEASED or REFUSED, now or by an earlier call.
+    Recorded(Recorded),
+    /// The order is known with other lines.
+    LinesDiffer,
+    /// Nothing is known to have been done.
+    Undecided,
+}
+
+impl Catalog {
+    /// Decides a batch of wishes in their order, each all or nothing, in one transaction: the stock, the reservations and the
+    /// journal entry that names them change together or not at all.
+    ///
+    /// The outcomes are in the order of the wishes. Several wishes with one order id are one, if they ask for the same.
+    pub(crate) async fn reserve(&self, wishes: Vec<Wish>) -> Vec<Outcome> {
+        let mut seen = HashSet::new();
+        let mut distinct: Vec<_> = wishes.iter().collect();
+        distinct.retain(|wish| seen.insert(wish.order_id));
+
+        let _turn = self.turn.lock().await;
+        let records = self.record(&distinct).await;
+        let outcome = |wish: &Wish| match records.get(&wish.order_id) {
+            None => Outcome::Undecided,
+            Some(record) if record.is_of(wish) => Outcome::Recorded(record.clone()),
+            Some(_) => Outcome::LinesDiffer,
+        };
+        wishes.iter().map(outcome).collect()
+    }
+
+    /// What is on record about the wishes once this returns; nothing about those that could not be decided.
+    async fn record(&self, wishes: &[&Wish]) -> HashMap<Id, Recorded> {
+        match self.record_together(wishes).await {
+            Ok(records) => records,
+            // One of them spoils the transaction for all: alone it spoils its own.
+            Err(Error::Transaction(failure))
+                if failure.is_of_one_statement() && wishes.len() > 1 =>
+            {
+                tracing::warn!(%failure, wishes = wishes.len(), "a batch failed, deciding one by one");
+                let mut records = HashMap::new();
+                for wish in wishes {
+                    records.extend(Box::pin(self.record(&[wish])).await);
+                }
+                records
+            }
+            Err(error) => {
+                tracing::warn!(
+                    cause = orderflow_contract::status::chain(&error),
+                    wishes = wishes.len(),
+                    "wishes stay undecided"
+                );
+                HashMap::new()
+            }
+        }
+    }
+
+    async fn record_together(&self, wishes: &[&Wish]) -> Result<HashMap<Id, Recorded>, Error> {
+        let mut records: HashMap<Id, Recorded> = HashMap::new();
+        for _ in 0..ATTEMPTS {
+            let mut fresh = wishes.to_vec();
+            fresh.retain(|wish| !records.contains_key(&wish.order_id));
+            if fresh.is_empty() {
+                return Ok(records);
+            }
+            match self.decide(&fresh).await {
+                Ok(decided) => {
+                    records.extend(decided.into_iter().map(|record| (record.order_id, record)));
+                    return Ok(records);
+                }
+                // A duplicate key ends the transaction at the first one. Known orders are decided by their record, whatever
+                // the products are like by now, so look all of them up at once and go on without them.
+                Err(Failure::Duplicate) => {
+                    let ids: Vec<_> = fresh.iter().map(|wish| wish.order_id).collect();
+                    let known = self.store.reservations(&ids).await?;
+                    records.extend(known.into_iter().map(|record| (record.order_id, record)));
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        Err(Failure::Conflict.into())
+    }
+
+    async fn decide(&self, wishes: &[&Wish]) -> Result<Vec<Recorded>, Failure> {
+        let mut transaction = self.store.transaction().await?;
+        loop {
+            let attempt = self.decide_once(transaction.start().await?, wishes).await;
+            if let Some(result) = transaction.end(attempt).await {
+                return result;
+            }
+        }
+    }
+
+    /// One attempt: read the products, decide, record, take the stock, write the journal.
+    async fn decide_once(
+        &self,
+        session: &mut ClientSession,
+        wishes: &[&Wish],
+    ) -> Result<Vec<Recorded>, Failure> {
+        let lines = wishes.iter().flat_map(|wish| &wish.lines);
+        let product_ids: BTreeSet<_> = lines.map(|line| line.product_id).collect();
+        let mut shelf = Shelf::new(self.store.offers(session, product_ids.into_iter()).await?);
+
+        let now_ms = now_ms();
+        let decide = |wish: &&Wish| Recorded::new(wish, shelf.decide(wish), now_ms);
+        // Refusals are recorded as well: a stopped replica may still hold the same call, and wake up after a restock.
+        let records: Vec<_> = wishes.iter().filter_map(decide).collect();
+        if records.is_empty() {
+            return Ok(records);
+        }
+        self.store.insert_reservations(session, &records).await?;
+
+        let held = records.iter().filter(|record| record.state == State::Held);
+        let held: Vec<_> = held.map(|record| record.order_id).collect();
+        if !held.is_empty() {
+            self.store.take_stock(session, shelf.taken()).await?;
+            self.store.insert_entry(session, held).await?;
+        }
+        Ok(records)
+    }
+}

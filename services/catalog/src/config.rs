@@ -1,0 +1,77 @@
+use std::net::SocketAddr;
+
+use http::Uri;
+use orderflow_chassis::{
+    config::{Secret, Settings, Wrong},
+    program::{About, Configuration},
+};
+use orderflow_identity::service::{AllowedServices, ServiceIdentity};
+
+/// What this program is.
+pub const ABOUT: About = About {
+    name: "catalog",
+    binary: "orderflow-catalog",
+    summary: "OrderFlow's catalog service: products and their stock",
+};
+
+/// Everything that the catalog service can be told.
+#[derive(Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The MongoDB replica set.
+    pub mongo_url: Secret,
+    /// The database that this service owns.
+    pub database: String,
+    /// Where the user service is, for its public keys.
+    pub user_url: Uri,
+    /// How this service presents itself to others.
+    pub identity: ServiceIdentity,
+    /// Whose service tokens `InventoryService` accepts.
+    pub services_allowed: AllowedServices,
+}
+
+impl Configuration for Config {
+    fn read(mut settings: Settings) -> (String, Result<Self, Wrong>) {
+        let s = &mut settings;
+        let listen = s.or("LISTEN", "127.0.0.1:7002", "address and port to listen on");
+        let mongo_url = s.required(
+            "MONGO_URL",
+            "the MongoDB replica set, mongodb:// or mongodb+srv://",
+        );
+        let database = s.or(
+            "DATABASE",
+            "orderflow_catalog",
+            "the database that this service owns",
+        );
+        let user_url = s.or("USER_URL", "http://127.0.0.1:7001", "the user service");
+        let identity = s.required::<Secret>(
+            "SERVICE_KEY",
+            "the secret, 32 bytes or more, of this service's own key",
+        );
+        let identity = s.check("SERVICE_KEY", identity, |secret| {
+            ServiceIdentity::new(ABOUT.name, secret.expose())
+        });
+        let services_allowed = s.or(
+            "SERVICE_KEYS_ALLOWED",
+            "",
+            "public keys, separated by commas, of the services that may reserve stock",
+        );
+        let help = settings.help();
+        let config = settings.finish(|| {
+            Some(Self {
+                listen: listen?,
+                mongo_url: mongo_url?,
+                database: database?,
+                user_url: user_url?,
+                identity: identity?,
+                services_allowed: services_allowed?,
+            })
+        });
+        (help, config)
+    }
+
+    fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+}

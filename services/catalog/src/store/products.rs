@@ -1,0 +1,451 @@
+use std::collections::HashMap;
+
+use futures::TryStreamExt;
+use mongodb::{
+    ClientSession, IndexModel,
+    bson::{Bson, DateTime, Document, deserialize_from_document, doc},
+    error::Error,
+    options::{IndexOptions, ReturnDocument},
+};
+use orderflow_contract::Id;
+use orderflow_mongo::{
+    Failure,
+    keyset::{self, Direction},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{PRODUCTS, Store};
+use crate::domain::{Change, Money, Offer, Product};
+
+/// How many hits of a text search are considered, best first.
+const SEARCHED: i64 = 1_000;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ProductDocument {
+    #[serde(rename = "_id")]
+    id: Id,
+    owner_id: Id,
+    name: String,
+    description: String,
+    currency: String,
+    price: i64,
+    stock: i64,
+    create_time: DateTime,
+    update_time: DateTime,
+    revision: i64,
+    withdrawn: bool,
+}
+
+/// What a list of products is to show.
+#[derive(Debug, Clone)]
+pub(crate) struct Listing {
+    /// Words to search for.
+    pub(crate) words: Option<String>,
+    pub(crate) owner_id: Option<Id>,
+    pub(crate) currency: Option<String>,
+    pub(crate) min_price: Option<i64>,
+    pub(crate) max_price: Option<i64>,
+    pub(crate) in_stock: Option<bool>,
+    pub(crate) order: Order,
+    pub(crate) behind: Option<Position>,
+    pub(crate) size: usize,
+}
+
+/// How a list of products is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    CreateTime(Direction),
+    Price(Direction),
+    /// Best first; only of a text search.
+    Relevance,
+}
+
+/// The sort keys of the last item of a page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Position {
+    CreateTime(i64, Id),
+    Price(String, i64, Id),
+    /// The bits of the score, for JSON does not keep every float.
+    Relevance(u64, Id),
+}
+
+impl Order {
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::CreateTime(_) => &["create_time", "_id"],
+            Self::Price(_) => &["currency", "price", "_id"],
+            Self::Relevance => &["score", "_id"],
+        }
+    }
+
+    fn direction(self) -> Direction {
+        match self {
+            Self::CreateTime(direction) | Self::Price(direction) => direction,
+            Self::Relevance => Direction::Descending,
+        }
+    }
+}
+
+impl Position {
+    fn keys(&self) -> Vec<Bson> {
+        match self {
+            Self::CreateTime(ms, id) => vec![DateTime::from_millis(*ms).into(), text(*id)],
+            Self::Price(currency, price, id) => {
+                vec![currency.into(), (*price).into(), text(*id)]
+            }
+            Self::Relevance(score, id) => vec![f64::from_bits(*score).into(), text(*id)],
+        }
+    }
+}
+
+fn text(id: Id) -> Bson {
+    id.to_string().into()
+}
+
+/// Withdrawn products are in no index but `_id`, so no list ever passes over them. Stock is in none either: every order
+/// changes it.
+pub(super) fn indexes() -> Vec<IndexModel> {
+    let offered = |keys: Document| {
+        let options =
+            IndexOptions::builder().partial_filter_expression(doc! { "withdrawn": false });
+        IndexModel::builder()
+            .keys(keys)
+            .options(options.build())
+            .build()
+    };
+    let search = IndexOptions::builder()
+        .partial_filter_expression(doc! { "withdrawn": false })
+        // Languages drop their common words and cut endings; names are in any language.
+        .default_language("none".to_owned())
+        .weights(doc! { "name": 4, "description": 1 })
+        .build();
+    vec![
+        offered(doc! { "create_time": 1, "_id": 1 }),
+        offered(doc! { "currency": 1, "price": 1, "_id": 1 }),
+        offered(doc! { "owner_id": 1, "create_time": 1, "_id": 1 }),
+        offered(doc! { "owner_id": 1, "currency": 1, "price": 1, "_id": 1 }),
+        IndexModel::builder()
+            .keys(doc! { "name": "text", "description": "text" })
+            .options(search)
+            .build(),
+    ]
+}
+
+impl From<ProductDocument> for Product {
+    fn from(document: ProductDocument) -> Self {
+        Self {
+            id: document.id,
+            owner_id: document.owner_id,
+            name: document.name,
+            description: document.description,
+            price: Money {
+                currency: document.currency,
+                minor_units: document.price,
+            },
+            stock: document.stock,
+            create_time_ms: document.create_time.timestamp_millis(),
+            update_time_ms: document.update_time.timestamp_millis(),
+            revision: document.revision,
+        }
+    }
+}
+
+impl From<&Product> for ProductDocument {
+    fn from(product: &Product) -> Self {
+        Self {
+            id: product.id,
+            owner_id: product.owner_id,
+            name: product.name.clone(),
+            description: product.description.clone(),
+            currency: product.price.currency.clone(),
+            price: product.price.minor_units,
+            stock: product.stock,
+            create_time: DateTime::from_millis(product.create_time_ms),
+            update_time: DateTime::from_millis(product.update_time_ms),
+            revision: product.revision,
+            withdrawn: false,
+        }
+    }
+}
+
+fn offered(id: Id) -> Document {
+    doc! { "_id": text(id), "withdrawn": false }
+}
+
+impl Store {
+    /// A product that is offered.
+    pub(crate) async fn product(&self, id: Id) -> Result<Option<Product>, Error> {
+        let document = self.products.find_one(offered(id)).await?;
+        Ok(document.map(Product::from))
+    }
+
+    /// A product, withdrawn or not.
+    pub(crate) async fn any_product(&self, id: Id) -> Result<Option<Product>, Error> {
+        let document = self.products.find_one(doc! { "_id": text(id) }).await?;
+        Ok(document.map(Product::from))
+    }
+
+    /// Those of the products that are offered.
+    pub(crate) async fn products(&self, ids: &[Id]) -> Result<Vec<Product>, Error> {
+        let ids: Vec<_> = ids.iter().copied().map(text).collect();
+        let filter = doc! { "_id": { "$in": ids }, "withdrawn": false };
+        self.products
+            .find(filter)
+            .await?
+            .map_ok(Product::from)
+            .try_collect()
+            .await
+    }
+
+    /// The products of a list with their positions, one more than a page has.
+    pub(crate) async fn page(&self, listing: &Listing) -> Result<Vec<(Product, Position)>, Error> {
+        let limit = i64::try_from(listing.size + 1).unwrap_or(i64::MAX);
+        let found: Vec<Found> = match &listing.words {
+            None => {
+                let cursor = self
+                    .products
+                    .find(listing.filter())
+                    .sort(listing.sort())
+                    .limit(limit);
+                let unscored = |product| Found {
+                    product,
+                    score: 0.0,
+                };
+                cursor.await?.map_ok(unscored).try_collect().await?
+            }
+            Some(words) => {
+                let pipeline = listing.search(words, limit);
+                let cursor = self
+                    .products
+                    .aggregate(pipeline)
+                    .with_type::<Found>()
+                    .await?;
+                cursor.try_collect().await?
+            }
+        };
+        let placed = |found: Found| {
+            let position = found.position(listing.order);
+            (found.product.into(), position)
+        };
+        Ok(found.into_iter().map(placed).collect())
+    }
+
+    /// What the order path needs of the products that are offered. A product that cannot be read is `None`.
+    pub(crate) async fn offers(
+        &self,
+        session: &mut ClientSession,
+        ids: impl Iterator<Item = Id>,
+    ) -> Result<HashMap<Id, Option<Offer>>, Failure> {
+        #[derive(Deserialize)]
+        struct OfferDocument {
+            name: String,
+            owner_id: Id,
+            currency: String,
+            price: i64,
+            stock: i64,
+        }
+        let ids: Vec<_> = ids.map(text).collect();
+        let filter = doc! { "_id": { "$in": ids }, "withdrawn": false };
+        let fields = doc! { "name": 1, "owner_id": 1, "currency": 1, "price": 1, "stock": 1 };
+        let products = self.products.clone_with_type::<Document>();
+        let mut cursor = products
+            .find(filter)
+            .projection(fields)
+            .session(&mut *session)
+            .await?;
+        let mut offers = HashMap::new();
+        while let Some(document) = cursor.next(session).await.transpose()? {
+            let Some(id) = document.get_str("_id").ok().and_then(|id| id.parse().ok()) else {
+                continue;
+            };
+            let offer = deserialize_from_document(document)
+                .inspect_err(|error| tracing::error!(product = %id, %error, "a broken product"))
+                .ok()
+                .map(|offer: OfferDocument| Offer {
+                    name: offer.name,
+                    seller_id: offer.owner_id,
+                    price: Money {
+                        currency: offer.currency,
+                        minor_units: offer.price,
+                    },
+                    stock: offer.stock,
+                });
+            offers.insert(id, offer);
+        }
+        Ok(offers)
+    }
+
+    /// Takes stock from products, each of which must still have it.
+    pub(crate) async fn take_stock(
+        &self,
+        session: &mut ClientSession,
+        taken: impl Iterator<Item = (Id, i64)>,
+    ) -> Result<(), Failure> {
+        let statement = |(id, quantity): (Id, i64)| {
+            doc! {
+                "q": { "_id": text(id), "stock": { "$gte": quantity } },
+                "u": { "$inc": { "stock": -quantity } },
+            }
+        };
+        self.update(session, PRODUCTS, taken.map(statement).collect())
+            .await
+    }
+
+    /// Gives stock back to products, withdrawn or not.
+    pub(crate) async fn give_stock(
+        &self,
+        session: &mut ClientSession,
+        given: impl Iterator<Item = (Id, i64)>,
+    ) -> Result<(), Failure> {
+        let statement = |(id, quantity): (Id, i64)| {
+            doc! { "q": { "_id": text(id) }, "u": { "$inc": { "stock": quantity } } }
+        };
+        self.update(session, PRODUCTS, given.map(statement).collect())
+            .await
+    }
+
+    /// A product that is offered, as a transaction sees it.
+    pub(crate) async fn product_in(
+        &self,
+        session: &mut ClientSession,
+        id: Id,
+    ) -> Result<Option<Product>, Failure> {
+        let document = self.products.find_one(offered(id)).session(session).await?;
+        Ok(document.map(Product::from))
+    }
+
+    pub(crate) async fn insert_product(
+        &self,
+        session: &mut ClientSession,
+        product: &Product,
+    ) -> Result<(), Failure> {
+        let document = ProductDocument::from(product);
+        self.products.insert_one(document).session(session).await?;
+        Ok(())
+    }
+
+    /// Changes a product if it still is at `revision`. Never its stock.
+    pub(crate) async fn change_product(
+        &self,
+        id: Id,
+        revision: i64,
+        change: &Change,
+        now_ms: i64,
+    ) -> Result<Option<Product>, Error> {
+        let mut set = doc! { "update_time": DateTime::from_millis(now_ms) };
+        if let Some(name) = &change.name {
+            set.insert("name", name);
+        }
+        if let Some(description) = &change.description {
+            set.insert("description", description);
+        }
+        if let Some(price) = &change.price {
+            set.insert("currency", &price.currency);
+            set.insert("price", price.minor_units);
+        }
+        let mut guard = offered(id);
+        guard.insert("revision", revision);
+        let update = doc! { "$set": set, "$inc": { "revision": 1_i64 } };
+        let changed = self
+            .products
+            .find_one_and_update(guard, update)
+            .return_document(ReturnDocument::After)
+            .await?;
+        Ok(changed.map(Product::from))
+    }
+
+    /// Withdraws a product if it still is at `revision`; false if it is not.
+    pub(crate) async fn withdraw_product(
+        &self,
+        id: Id,
+        revision: i64,
+        now_ms: i64,
+    ) -> Result<bool, Error> {
+        let mut guard = offered(id);
+        guard.insert("revision", revision);
+        let update = doc! {
+            "$set": { "withdrawn": true, "update_time": DateTime::from_millis(now_ms) },
+            "$inc": { "revision": 1_i64 },
+        };
+        let result = self.products.update_one(guard, update).await?;
+        Ok(result.matched_count == 1)
+    }
+}
+
+#[derive(Deserialize)]
+struct Found {
+    #[serde(flatten)]
+    product: ProductDocument,
+    #[serde(default)]
+    score: f64,
+}
+
+impl Found {
+    fn position(&self, order: Order) -> Position {
+        let product = &self.product;
+        match order {
+            Order::CreateTime(_) => {
+                Position::CreateTime(product.create_time.timestamp_millis(), product.id)
+            }
+            Order::Price(_) => Position::Price(product.currency.clone(), product.price, product.id),
+            Order::Relevance => Position::Relevance(self.score.to_bits(), product.id),
+        }
+    }
+}
+
+impl Listing {
+    /// What all pages of the list have in common.
+    fn conditions(&self) -> Document {
+        let mut filter = doc! { "withdrawn": false };
+        if let Some(owner_id) = self.owner_id {
+            filter.insert("owner_id", text(owner_id));
+        }
+        if let Some(currency) = &self.currency {
+            filter.insert("currency", currency);
+        }
+        let mut price = Document::new();
+        if let Some(min) = self.min_price {
+            price.insert("$gte", min);
+        }
+        if let Some(max) = self.max_price {
+            price.insert("$lte", max);
+        }
+        if !price.is_empty() {
+            filter.insert("price", price);
+        }
+        match self.in_stock {
+            Some(true) => _ = filter.insert("stock", doc! { "$gt": 0_i64 }),
+            Some(false) => _ = filter.insert("stock", 0_i64),
+            None => {}
+        }
+        filter
+    }
+
+    fn behind(&self, filter: &Document) -> Document {
+        let position = self.behind.as_ref().map(Position::keys);
+        let (keys, direction) = (self.order.keys(), self.order.direction());
+        keyset::any(keyset::behind(filter, keys, direction, position.as_deref()))
+    }
+
+    fn filter(&self) -> Document {
+        self.behind(&self.conditions())
+    }
+
+    fn sort(&self) -> Document {
+        self.order.direction().sort(self.order.keys())
+    }
+
+    fn search(&self, words: &str, limit: i64) -> Vec<Document> {
+        let mut matching = self.conditions();
+        matching.insert("$text", doc! { "$search": words });
+        vec![
+            doc! { "$match": matching },
+            doc! { "$addFields": { "score": { "$meta": "textScore" } } },
+            doc! { "$sort": { "score": -1, "_id": -1 } },
+            doc! { "$limit": SEARCHED },
+            doc! { "$match": self.behind(&Document::new()) },
+            doc! { "$sort": self.sort() },
+            doc! { "$limit": limit },
+        ]
+    }
+}

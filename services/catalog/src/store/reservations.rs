@@ -1,0 +1,147 @@
+use futures::TryStreamExt;
+use mongodb::{
+    ClientSession,
+    bson::{DateTime, Document, deserialize_from_document, doc},
+    error::Error,
+};
+use orderflow_contract::Id;
+use orderflow_mongo::Failure;
+use serde::{Deserialize, Serialize};
+
+use super::{RESERVATIONS, Store};
+use crate::domain::{Decision, HeldLine, Money, RefusedLine, Wish, WishLine};
+
+/// What was decided about an order. Never deleted: a call that was held up for ever so long must find it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Recorded {
+    #[serde(rename = "_id")]
+    pub(crate) order_id: Id,
+    pub(crate) user_id: Id,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) request_id: Option<String>,
+    pub(crate) state: State,
+    pub(crate) create_time: DateTime,
+    /// What was asked for.
+    asked: Vec<WishLine>,
+    /// HELD and RELEASED: what was taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) lines: Vec<HeldLine>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) total: Option<Money>,
+    /// REFUSED: why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) refused: Vec<RefusedLine>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum State {
+    Held,
+    Released,
+    Refused,
+}
+
+impl Recorded {
+    /// The record of a decision; an undecided wish leaves none.
+    pub(crate) fn new(wish: &Wish, decision: Decision, now_ms: i64) -> Option<Self> {
+        let record = |state| Self {
+            order_id: wish.order_id,
+            user_id: wish.user_id,
+            request_id: wish.request_id.clone(),
+            state,
+            create_time: DateTime::from_millis(now_ms),
+            asked: wish.lines.clone(),
+            lines: Vec::new(),
+            total: None,
+            refused: Vec::new(),
+        };
+        match decision {
+            Decision::Held { lines, total } => Some(Self {
+                lines,
+                total: Some(total),
+                ..record(State::Held)
+            }),
+            Decision::Refused(lines) => Some(Self {
+                refused: lines,
+                ..record(State::Refused)
+            }),
+            Decision::Undecided => None,
+        }
+    }
+
+    /// True if the order was asked for with these lines.
+    pub(crate) fn is_of(&self, wish: &Wish) -> bool {
+        self.asked == wish.lines
+    }
+}
+
+impl Store {
+    pub(crate) async fn insert_reservations(
+        &self,
+        session: &mut ClientSession,
+        records: &[Recorded],
+    ) -> Result<(), Failure> {
+        self.reservations
+            .insert_many(records)
+            .session(session)
+            .await?;
+        Ok(())
+    }
+
+    /// Those of the orders that are known. A record that cannot be read is reported and left out.
+    pub(crate) async fn reservations(&self, order_ids: &[Id]) -> Result<Vec<Recorded>, Error> {
+        let reservations = self.reservations.clone_with_type::<Document>();
+        let documents: Vec<_> = reservations
+            .find(among(order_ids))
+            .await?
+            .try_collect()
+            .await?;
+        Ok(documents.into_iter().filter_map(read).collect())
+    }
+
+    /// Those of the orders that are known, as a transaction sees them.
+    pub(crate) async fn reservations_in(
+        &self,
+        session: &mut ClientSession,
+        order_ids: &[Id],
+    ) -> Result<Vec<Recorded>, Failure> {
+        let reservations = self.reservations.clone_with_type::<Document>();
+        let mut cursor = reservations
+            .find(among(order_ids))
+            .session(&mut *session)
+            .await?;
+        let mut records = Vec::new();
+        while let Some(document) = cursor.next(session).await.transpose()? {
+            records.extend(read(document));
+        }
+        Ok(records)
+    }
+
+    /// HELD to RELEASED, each once.
+    pub(crate) async fn mark_released(
+        &self,
+        session: &mut ClientSession,
+        order_ids: impl Iterator<Item = Id>,
+    ) -> Result<(), Failure> {
+        let statement = |id: Id| {
+            doc! {
+                "q": { "_id": id.to_string(), "state": "HELD" },
+                "u": { "$set": { "state": "RELEASED" } },
+            }
+        };
+        self.update(session, RESERVATIONS, order_ids.map(statement).collect())
+            .await
+    }
+}
+
+fn among(order_ids: &[Id]) -> Document {
+    let ids: Vec<_> = order_ids.iter().map(Id::to_string).collect();
+    doc! { "_id": { "$in": ids } }
+}
+
+fn read(document: Document) -> Option<Recorded> {
+    let id = document.get_str("_id").unwrap_or_default().to_owned();
+    deserialize_from_document(document)
+        .inspect_err(|error| tracing::error!(order = id, %error, "a broken reservation"))
+        .ok()
+}

@@ -1,0 +1,242 @@
+//! The catalog, as seen from here.
+
+use std::time::Duration;
+
+use orderflow_contract::{Id, time};
+use orderflow_identity::service::ServiceIdentity;
+use orderflow_proto::{
+    catalog::v1::{self as pb, inventory_service_client::InventoryServiceClient},
+    money::v1 as money_pb,
+};
+use tonic::{
+    Request, Response, Status, service::interceptor::InterceptedService, transport::Channel,
+};
+
+use crate::domain::{Line, Money, Placement, PlacementLine};
+
+/// How long one attempt may take. Not a caller's deadline: in a batch the shortest would fail the others.
+const PATIENCE: Duration = Duration::from_secs(2);
+const ATTEMPTS: usize = 2;
+/// 256 orders of 100 lines are 7.7 MB.
+const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+
+/// Takes stock and gives it back.
+#[derive(Clone)]
+pub(crate) struct Inventory {
+    client: InventoryServiceClient<InterceptedService<Channel, ServiceIdentity>>,
+}
+
+/// The catalog did not answer, or not in a way that says what happened. Whatever status it may have sent is about this call,
+/// not about the orders in it: only an outcome in a decoded reply is an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no answer from the catalog")]
+pub(crate) struct NoAnswer;
+
+/// What became of a placement.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Reserved {
+    /// The order exists, or will.
+    Yes(Reservation),
+    /// Refused for good.
+    Refused(Vec<RefusedLine>),
+    /// The order is known with other lines.
+    LinesDiffer,
+    /// Not decided.
+    Undecided,
+}
+
+/// Everything that an order is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Reservation {
+    pub(crate) order_id: Id,
+    pub(crate) user_id: Id,
+    pub(crate) request_id: Option<String>,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) total: Money,
+    pub(crate) create_time_ms: i64,
+    /// Its stock was given back: the order exists, and is cancelled or about to be.
+    pub(crate) is_released: bool,
+}
+
+/// A line that cannot be had, and what is so now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RefusedLine {
+    pub(crate) product_id: String,
+    pub(crate) problem: Problem,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Problem {
+    ProductNotFound,
+    InsufficientStock { available: i64 },
+    PriceChanged { unit_price: Money },
+    CurrencyMismatch { unit_price: Money },
+}
+
+impl Inventory {
+    pub(crate) fn new(catalog: Channel, identity: ServiceIdentity) -> Self {
+        let client = InventoryServiceClient::with_interceptor(catalog, identity)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
+        Self { client }
+    }
+
+    /// Reserves stock for placements; the outcomes are in their order.
+    pub(crate) async fn reserve(
+        &self,
+        placements: &[Placement],
+    ) -> Result<Vec<Reserved>, NoAnswer> {
+        let request = pb::ReserveRequest {
+            items: placements.iter().map(encode_placement).collect(),
+        };
+        let reply = attempts("Reserve", || {
+            let mut client = self.client.clone();
+            let request = in_time(&request);
+            async move { client.reserve(request).await }
+        });
+        let outcomes = reply.await?.outcomes;
+        if outcomes.len() != placements.len() {
+            return Err(NoAnswer);
+        }
+        Ok(outcomes.into_iter().map(decode_outcome).collect())
+    }
+
+    /// Gives the stock of an order back; once, however often it is asked. False where nothing was ever held.
+    pub(crate) async fn release(&self, order_id: Id) -> Result<bool, NoAnswer> {
+        let request = pb::ReleaseRequest {
+            order_ids: vec![order_id.to_string()],
+        };
+        let reply = attempts("Release", || {
+            let mut client = self.client.clone();
+            let request = in_time(&request);
+            async move { client.release(request).await }
+        });
+        match reply.await?.outcomes().next() {
+            Some(pb::ReleaseOutcome::Released) => Ok(true),
+            Some(pb::ReleaseOutcome::NotFound) => Ok(false),
+            Some(pb::ReleaseOutcome::Unspecified) | None => Err(NoAnswer),
+        }
+    }
+}
+
+/// The same call once more if there was no answer: both calls are idempotent.
+async fn attempts<T, F>(name: &str, call: impl Fn() -> F) -> Result<T, NoAnswer>
+where
+    F: Future<Output = Result<Response<T>, Status>>,
+{
+    for attempt in 1..=ATTEMPTS {
+        match tokio::time::timeout(PATIENCE, call()).await {
+            Ok(Ok(response)) => return Ok(response.into_inner()),
+            Ok(Err(status)) => {
+                tracing::warn!(attempt, code = %status.code(), message = status.message(), "{name} failed");
+            }
+            Err(_) => tracing::warn!(attempt, "{name} took longer than {PATIENCE:?}"),
+        }
+    }
+    Err(NoAnswer)
+}
+
+fn in_time<T: Clone>(message: &T) -> Request<T> {
+    let mut request = Request::new(message.clone());
+    request.set_timeout(PATIENCE);
+    request
+}
+
+fn encode_placement(placement: &Placement) -> pb::ReserveItem {
+    let encode = |line: &PlacementLine| pb::ReserveLine {
+        product_id: line.product_id.to_string(),
+        quantity: line.quantity,
+        expected_unit_price: line
+            .expected_unit_price
+            .as_ref()
+            .map(|price| money_pb::Money {
+                currency_code: price.currency.clone(),
+                minor_units: price.minor_units,
+            }),
+    };
+    pb::ReserveItem {
+        order_id: placement.order_id.to_string(),
+        user_id: placement.user_id.to_string(),
+        request_id: placement.request_id.clone().unwrap_or_default(),
+        lines: placement.lines.iter().map(encode).collect(),
+    }
+}
+
+fn decode_outcome(outcome: pb::ReserveOutcome) -> Reserved {
+    use pb::reserve_outcome::Outcome;
+    match outcome.outcome {
+        Some(Outcome::Reserved(reservation)) => match decode_reservation(reservation) {
+            Some(reservation) => Reserved::Yes(reservation),
+            None => {
+                tracing::error!("the catalog sent a reservation that cannot be read");
+                Reserved::Undecided
+            }
+        },
+        Some(Outcome::Refused(refusal)) => Reserved::Refused(
+            refusal
+                .lines
+                .into_iter()
+                .filter_map(decode_refused)
+                .collect(),
+        ),
+        Some(Outcome::LinesDiffer(_)) => Reserved::LinesDiffer,
+        Some(Outcome::Undecided(_)) | None => Reserved::Undecided,
+    }
+}
+
+fn decode_reservation(reservation: pb::Reservation) -> Option<Reservation> {
+    let decode_line = |line: pb::ReservationLine| {
+        Some(Line {
+            product_id: line.product_id.parse().ok()?,
+            product_name: line.product_name,
+            seller_id: line.seller_id.parse().ok()?,
+            quantity: line.quantity,
+            unit_price: line.unit_price?.minor_units,
+        })
+    };
+    Some(Reservation {
+        is_released: match reservation.state() {
+            pb::ReservationState::Held => false,
+            pb::ReservationState::Released => true,
+            pb::ReservationState::Refused | pb::ReservationState::Unspecified => return None,
+        },
+        order_id: reservation.order_id.parse().ok()?,
+        user_id: reservation.user_id.parse().ok()?,
+        request_id: Some(reservation.request_id).filter(|id| !id.is_empty()),
+        lines: reservation
+            .lines
+            .into_iter()
+            .map(decode_line)
+            .collect::<Option<_>>()?,
+        total: decode_money(reservation.total?),
+        create_time_ms: time::millis(&reservation.create_time?).ok()?,
+    })
+}
+
+fn decode_refused(line: pb::RefusedLine) -> Option<RefusedLine> {
+    let unit_price = line.unit_price.clone().map(decode_money);
+    let problem = match line.reason() {
+        pb::RefusalReason::ProductNotFound => Problem::ProductNotFound,
+        pb::RefusalReason::InsufficientStock => Problem::InsufficientStock {
+            available: line.available,
+        },
+        pb::RefusalReason::PriceChanged => Problem::PriceChanged {
+            unit_price: unit_price?,
+        },
+        pb::RefusalReason::CurrencyMismatch => Problem::CurrencyMismatch {
+            unit_price: unit_price?,
+        },
+        pb::RefusalReason::Unspecified => return None,
+    };
+    Some(RefusedLine {
+        product_id: line.product_id,
+        problem,
+    })
+}
+
+fn decode_money(money: money_pb::Money) -> Money {
+    Money {
+        currency: money.currency_code,
+        minor_units: money.minor_units,
+    }
+}

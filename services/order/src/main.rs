@@ -1,0 +1,8 @@
+//! The order service.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    orderflow_order::main().await
+}

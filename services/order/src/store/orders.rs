@@ -1,0 +1,120 @@
+use mongodb::{
+    bson::{DateTime, doc},
+    error::Error,
+    options::ReturnDocument,
+};
+use orderflow_contract::Id;
+use serde::{Deserialize, Serialize};
+
+use super::Store;
+use crate::domain::{Line, Move, Order, Status};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct OrderDocument {
+    #[serde(rename = "_id")]
+    id: Id,
+    user_id: Id,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+    lines: Vec<Line>,
+    pub(super) currency: String,
+    pub(super) total: i64,
+    status: Status,
+    pub(super) create_time: DateTime,
+    update_time: DateTime,
+    /// For the indexes: whose lines it has.
+    seller_ids: Vec<Id>,
+    /// For the statistics: whether a seller's revenue differs from the total.
+    is_shared: bool,
+    /// Every move with the id of the attempt that made it: so an attempt whose answer got lost can tell that it happened, even
+    /// when the order has moved on since.
+    #[serde(default)]
+    moves: Vec<MoveDocument>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct MoveDocument {
+    to: Status,
+    op_id: Id,
+}
+
+impl From<&Order> for OrderDocument {
+    fn from(order: &Order) -> Self {
+        let seller_ids = order.seller_ids();
+        Self {
+            id: order.id,
+            user_id: order.user_id,
+            request_id: order.request_id.clone(),
+            lines: order.lines.clone(),
+            currency: order.currency.clone(),
+            total: order.total,
+            status: order.status,
+            create_time: DateTime::from_millis(order.create_time_ms),
+            update_time: DateTime::from_millis(order.update_time_ms),
+            is_shared: seller_ids.len() > 1,
+            seller_ids,
+            moves: Vec::new(),
+        }
+    }
+}
+
+impl From<OrderDocument> for Order {
+    fn from(document: OrderDocument) -> Self {
+        Self {
+            id: document.id,
+            user_id: document.user_id,
+            request_id: document.request_id,
+            lines: document.lines,
+            currency: document.currency,
+            total: document.total,
+            status: document.status,
+            create_time_ms: document.create_time.timestamp_millis(),
+            update_time_ms: document.update_time.timestamp_millis(),
+        }
+    }
+}
+
+impl Store {
+    /// An order, as a majority knows it.
+    pub(crate) async fn order(&self, id: Id) -> Result<Option<Order>, Error> {
+        Ok(self.document(id).await?.map(Order::from))
+    }
+
+    pub(super) async fn document(&self, id: Id) -> Result<Option<OrderDocument>, Error> {
+        self.orders.find_one(doc! { "_id": id.to_string() }).await
+    }
+
+    /// Inserts orders, each on its own. `Ok` says that all of them are acknowledged by a majority, and gives the indices of
+    /// those that were there already.
+    pub(crate) async fn insert_orders(&self, orders: &[Order]) -> Result<Vec<usize>, Error> {
+        let documents: Vec<_> = orders.iter().map(OrderDocument::from).collect();
+        orderflow_mongo::insert(&self.orders, &documents).await
+    }
+
+    /// Makes a move if the order still stands where it begins. `None` if it does not.
+    pub(crate) async fn move_order(
+        &self,
+        id: Id,
+        step: Move,
+        op_id: Id,
+        now_ms: i64,
+    ) -> Result<Option<Order>, Error> {
+        let guard = doc! { "_id": id.to_string(), "status": step.from.name() };
+        let update = doc! {
+            "$set": { "status": step.to.name(), "update_time": DateTime::from_millis(now_ms) },
+            "$push": { "moves": { "to": step.to.name(), "op_id": op_id.to_string() } },
+        };
+        let moved = self
+            .orders
+            .find_one_and_update(guard, update)
+            .return_document(ReturnDocument::After)
+            .await?;
+        Ok(moved.map(Order::from))
+    }
+
+    /// The order as it is now, if the attempt `op_id` has moved it.
+    pub(crate) async fn moved_by(&self, id: Id, op_id: Id) -> Result<Option<Order>, Error> {
+        let filter = doc! { "_id": id.to_string(), "moves.op_id": op_id.to_string() };
+        Ok(self.orders.find_one(filter).await?.map(Order::from))
+    }
+}
