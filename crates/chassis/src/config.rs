@@ -66,23 +66,8 @@ impl Settings {
 
     /// Settings from the environment and, behind it, from a `.env` in this directory or one above.
     pub fn from_env(program: &str) -> Self {
-        let mut values = HashMap::new();
         let mut wrong = Vec::new();
-        match dotenvy::dotenv_iter() {
-            Ok(lines) => {
-                for line in lines {
-                    match line {
-                        Ok((name, value)) => _ = values.insert(name, value),
-                        Err(error) => wrong.push(bad_line(&error)),
-                    }
-                }
-            }
-            Err(error) if error.not_found() => {}
-            Err(error) => wrong.push(bad_line(&error)),
-        }
-        values.extend(std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        }));
+        let values = environment_and(&mut wrong);
         Self {
             wrong,
             ..Self::new(program, values)
@@ -191,6 +176,33 @@ impl Settings {
             .map_err(|error| self.wrong.push(format!("{name}: {error}")))
             .ok()
     }
+}
+
+/// The environment and, behind it, a `.env` in this directory or one above; lines of it that cannot be read are left out.
+pub fn environment() -> HashMap<String, String> {
+    environment_and(&mut Vec::new())
+}
+
+fn environment_and(wrong: &mut Vec<String>) -> HashMap<String, String> {
+    let mut values = HashMap::new();
+    match dotenvy::dotenv_iter() {
+        Ok(lines) => {
+            for line in lines {
+                match line {
+                    Ok((name, value)) => _ = values.insert(name, value),
+                    Err(error) => wrong.push(bad_line(&error)),
+                }
+            }
+        }
+        Err(error) if error.not_found() => {}
+        Err(error) => wrong.push(bad_line(&error)),
+    }
+    values.extend(
+        std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }),
+    );
+    values
 }
 
 /// A parse error of dotenvy quotes the line, which may hold a secret.

@@ -1,0 +1,60 @@
+//! `orderflow`: see the library beside it.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use orderflow_cli::{demo, initiate, secrets, up};
+
+/// OrderFlow: an e-commerce order backend
+#[derive(Parser)]
+#[command(name = "orderflow", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    up: up::Args,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything in this process (the default)
+    Up(up::Args),
+    /// Fill a running shop with products, and print a first order, ready to paste
+    Demo(demo::Args),
+    /// Write new secrets for a deployment
+    Keygen {
+        /// The file to write, which must not exist
+        #[arg(default_value = ".env")]
+        path: PathBuf,
+    },
+    /// Make a MongoDB server a replica set of one
+    Initiate(initiate::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result: Result<(), String> = match cli.command {
+        None => up::up(cli.up).await.map_err(|error| error.to_string()),
+        Some(Command::Up(args)) => up::up(args).await.map_err(|error| error.to_string()),
+        Some(Command::Demo(args)) => demo::demo(args).await.map_err(|error| error.to_string()),
+        Some(Command::Keygen { path }) => secrets::write(&path)
+            .map(|()| {
+                println!(
+                    "wrote new secrets to {}; keep them to yourself",
+                    path.display()
+                )
+            })
+            .map_err(|error| format!("cannot write {}: {error}", path.display())),
+        Some(Command::Initiate(args)) => initiate::initiate(&args)
+            .await
+            .map_err(|error| error.to_string()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("orderflow: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
