@@ -121,7 +121,10 @@ enum MongoDb {
 
 impl MongoDb {
     async fn start(args: &Args) -> Result<Self, Error> {
-        let url = config::environment().remove("MONGO_URL");
+        let mut environment = config::environment();
+        let url = environment
+            .remove("MONGO_URL")
+            .or_else(|| environment.remove("MONGODB_URL"));
         let options = if args.ephemeral {
             Options::ephemeral()
         } else {

@@ -1,1 +1,92 @@
-//! orderflow-gateway
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod deadline;
+mod edge;
+mod error;
+mod health;
+mod limit;
+mod policy;
+mod reflection;
+mod relay;
+mod upstream;
+mod web;
+
+use std::{future::pending, process::ExitCode, sync::Arc};
+
+use orderflow_chassis::{
+    Shutdown,
+    health::Health,
+    program::{self, About},
+};
+use orderflow_identity::{Audience, Authorizer, KeyRing, Verifier, service::follow_keys};
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+
+pub use config::Config;
+pub use error::Error;
+
+use upstream::Upstreams;
+
+/// Serves until shutdown. Reads nothing but its arguments and sets nothing global.
+pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
+    let pool = orderflow_proto::descriptors();
+    let upstreams = Arc::new(Upstreams::new(&config));
+    let services = upstreams.place(policy::public_services(pool))?;
+
+    let keys = KeyRing::default();
+    let authorizer = Arc::new(Authorizer {
+        policy: policy::read(pool)?,
+        users: Verifier::new(Audience::Users, keys.clone()),
+        // Services talk to one another, never through the edge: here their tokens are worth nothing.
+        services: None,
+    });
+    let names: Vec<_> = services.iter().map(|(name, _)| name.as_str()).collect();
+    let (health, health_server) = Health::starting(names).await;
+
+    let follow_keys = follow_keys(
+        keys.clone(),
+        upstreams.user.channel.clone(),
+        config.service,
+        shutdown.clone(),
+    );
+    let follow_health = health::follow(health, upstreams.clone(), services, keys, shutdown.clone());
+    let follow = async {
+        tokio::join!(follow_keys, follow_health);
+        pending().await
+    };
+
+    // Browsers speak HTTP/1.1 where there is no TLS.
+    let server = Server::builder().accept_http1(true);
+    let routes = edge::routes(authorizer, upstreams, health_server)?;
+    tokio::select! {
+        served = orderflow_chassis::serve::serve("gateway", server, listener, routes, shutdown) => Ok(served?),
+        never = follow => never,
+    }
+}
+
+/// The program: serves, or does what its command line says instead.
+pub async fn main() -> ExitCode {
+    const POLICY: &str = "policy";
+    let about = About {
+        name: "gateway",
+        binary: "orderflow-gateway",
+        summary: "The edge of OrderFlow: checks who calls and relays gRPC and gRPC-Web to the services",
+    };
+    let command = program::command::<Config>(&about)
+        .subcommand(clap::Command::new(POLICY).about("Prints who may call which method"));
+    match command.get_matches().subcommand_name() {
+        Some(program::HEALTH) => program::health::<Config>(&about).await,
+        Some(POLICY) => match policy::table(orderflow_proto::descriptors()) {
+            Ok(table) => {
+                print!("{table}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("{}: {error}", about.binary);
+                ExitCode::FAILURE
+            }
+        },
+        _ => program::serve(&about, run).await,
+    }
+}

@@ -90,6 +90,19 @@ impl Settings {
         }
     }
 
+    /// Where MongoDB is. `MONGODB_URL`, which many deployments have, stands in for `MONGO_URL`.
+    pub fn mongo_url(&mut self) -> Option<Secret> {
+        if self.lookup("MONGO_URL").is_none()
+            && let Some((_, url)) = self.lookup("MONGODB_URL")
+        {
+            self.values.insert("MONGO_URL".to_owned(), url);
+        }
+        self.required(
+            "MONGO_URL",
+            "the MongoDB replica set, mongodb://… or mongodb+srv://…",
+        )
+    }
+
     /// A setting with a default.
     pub fn or<T: FromStr<Err: fmt::Display>>(
         &mut self,
@@ -265,6 +278,14 @@ mod tests {
         ];
         let (port, size, _) = read(settings(&pairs)).unwrap();
         assert_eq!((port, size), (80, 9));
+    }
+
+    #[test]
+    fn either_name_of_the_url_will_do_and_the_documented_one_wins() {
+        let url = |pairs: &[(&str, &str)]| settings(pairs).mongo_url().unwrap().0;
+        assert_eq!(url(&[("MONGODB_URL", "b")]), "b");
+        assert_eq!(url(&[("ORDER_MONGODB_URL", "b")]), "b");
+        assert_eq!(url(&[("MONGO_URL", "a"), ("MONGODB_URL", "b")]), "a");
     }
 
     #[test]

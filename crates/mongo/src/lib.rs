@@ -20,11 +20,18 @@ const SERVER_SELECTION: Duration = Duration::from_secs(3);
 /// How long a write waits to be acknowledged by a majority before its outcome is called unknown.
 const ACKNOWLEDGE: Duration = Duration::from_secs(5);
 
+/// A text that is no connection string, or one whose DNS records were not found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "it must be mongodb://… or mongodb+srv://…, with options that exist and a name that can be resolved"
+)]
+pub struct BadUrl;
+
 /// Connects lazily: the URL is checked now, the server is looked for when first needed.
 ///
-/// The error never quotes the URL, which may hold a password.
-pub async fn connect(url: &str, app_name: &str) -> Result<Client, mongodb::error::Error> {
-    let mut options = ClientOptions::parse(url).await?;
+/// The error never quotes the URL, which may hold a password; nor does it show the driver's, which may.
+pub async fn connect(url: &str, app_name: &str) -> Result<Client, BadUrl> {
+    let mut options = ClientOptions::parse(url).await.map_err(|_| BadUrl)?;
     options.app_name = Some(app_name.to_owned());
     options.max_pool_size = Some(64);
     options.server_selection_timeout = Some(SERVER_SELECTION);
@@ -38,7 +45,7 @@ pub async fn connect(url: &str, app_name: &str) -> Result<Client, mongodb::error
             .build(),
     );
     options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
-    Client::with_options(options)
+    Client::with_options(options).map_err(|_| BadUrl)
 }
 
 /// True if the primary answers within a second.

@@ -57,7 +57,8 @@ pub fn money(minor_units: i64) -> Money {
 }
 
 impl Person {
-    pub(crate) async fn register(channel: Channel, name: &str) -> Self {
+    /// Registers somebody and signs them in.
+    pub async fn register(channel: Channel, name: &str) -> Self {
         let email = format!("{name}-{}@example.com", Id::random());
         let request = RegisterRequest {
             name: name.to_owned(),

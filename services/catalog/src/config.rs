@@ -35,10 +35,7 @@ impl Configuration for Config {
     fn read(mut settings: Settings) -> (String, Result<Self, Wrong>) {
         let s = &mut settings;
         let listen = s.or("LISTEN", "127.0.0.1:7002", "address and port to listen on");
-        let mongo_url = s.required(
-            "MONGO_URL",
-            "the MongoDB replica set, mongodb:// or mongodb+srv://",
-        );
+        let mongo_url = s.mongo_url();
         let database = s.or(
             "DATABASE",
             "orderflow_catalog",

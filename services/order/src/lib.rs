@@ -37,7 +37,7 @@ pub enum Error {
     Unprotected(#[from] Unprotected),
     /// `MONGO_URL` is not one.
     #[error("MONGO_URL cannot be used")]
-    Mongo(#[from] mongodb::error::Error),
+    Mongo(#[from] orderflow_mongo::BadUrl),
     /// The server failed.
     #[error("the server failed")]
     Serve(#[from] tonic::transport::Error),

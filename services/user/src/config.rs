@@ -34,19 +34,16 @@ pub struct Config {
     pub bcrypt_cost: u32,
 }
 
+/// The database that this service owns.
+pub(crate) fn database(s: &mut Settings) -> Option<String> {
+    s.or("DATABASE", "orderflow_user", "the database to use")
+}
+
 impl Configuration for Config {
     fn read(mut s: Settings) -> (String, Result<Self, Wrong>) {
-        const URL: &str = "where MongoDB is, as mongodb://… or mongodb+srv://…";
         let listen = s.or("LISTEN", "127.0.0.1:7001", "the address to listen on");
-        // The original documents one name and reads the other.
-        let mongodb_url: Option<Secret> = s.or("MONGODB_URL", "", "stands in for MONGO_URL");
-        let mongo_url = match mongodb_url.filter(|url| !url.expose().is_empty()) {
-            None => s.required("MONGO_URL", URL),
-            Some(other) => s
-                .or("MONGO_URL", "", URL)
-                .map(|url: Secret| if url.expose().is_empty() { other } else { url }),
-        };
-        let database = s.or("DATABASE", "orderflow_user", "the database to use");
+        let mongo_url = s.mongo_url();
+        let database = database(&mut s);
         let keys = s.required(
             "SECRET_KEY",
             "random secrets of 32 bytes or more, separated by commas: the first signs users' tokens, all are accepted",
@@ -116,16 +113,6 @@ mod tests {
         assert_eq!(config.database, "orderflow_user");
         assert_eq!(config.access_token_ttl, Duration::from_secs(3600));
         assert_eq!(config.bcrypt_cost, 12);
-    }
-
-    #[test]
-    fn either_name_of_the_url_will_do_and_the_documented_one_wins() {
-        let url = |pairs: &[(&str, &str)]| {
-            let config = read(&[&[("SECRET_KEY", SECRET)], pairs].concat()).unwrap();
-            config.mongo_url.expose().to_owned()
-        };
-        assert_eq!(url(&[("MONGODB_URL", "b")]), "b");
-        assert_eq!(url(&[("MONGO_URL", "a"), ("MONGODB_URL", "b")]), "a");
     }
 
     #[test]

@@ -35,7 +35,7 @@ const MAX_MESSAGE_OUT: usize = 4 * 1024 * 1024;
 pub enum Error {
     /// The URL of MongoDB is not one.
     #[error("MONGO_URL cannot be used")]
-    MongoUrl(#[source] mongodb::error::Error),
+    MongoUrl(#[source] orderflow_mongo::BadUrl),
     /// bcrypt takes no such cost.
     #[error("passwords cannot be hashed")]
     Bcrypt(#[source] bcrypt::BcryptError),
@@ -66,7 +66,9 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
         config.services_allowed.keys(),
     )
     .map_err(Error::Unprotected)?;
-    let store = Store::connect(&config).await.map_err(Error::MongoUrl)?;
+    let store = Store::connect(&config.mongo_url, &config.database)
+        .await
+        .map_err(Error::MongoUrl)?;
     let hasher = Hasher::new(config.bcrypt_cost)
         .await
         .map_err(Error::Bcrypt)?;

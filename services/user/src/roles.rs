@@ -1,10 +1,10 @@
 use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command};
-use orderflow_chassis::program;
+use orderflow_chassis::config::{Secret, Settings};
 use orderflow_contract::status;
 
-use crate::{ABOUT, Config, email::Email, failure::Failure, store::Store};
+use crate::{ABOUT, config, email::Email, failure::Failure, store::Store};
 
 const GRANT: &str = "grant-role";
 
@@ -29,13 +29,20 @@ pub(crate) fn commands() -> [Command; 2] {
 }
 
 pub(crate) async fn main(name: &str, arguments: &ArgMatches) -> ExitCode {
-    let config = match program::configuration(&ABOUT) {
-        Ok(config) => config,
-        Err(code) => return code,
+    // It takes no secret to change a role, only the database.
+    let mut settings = Settings::from_env(ABOUT.name);
+    let mongo_url = settings.mongo_url();
+    let database = config::database(&mut settings);
+    let (mongo_url, database) = match settings.finish(|| Some((mongo_url?, database?))) {
+        Ok(settings) => settings,
+        Err(wrong) => {
+            eprintln!("{} {name}:\n{wrong}", ABOUT.binary);
+            return ExitCode::from(2);
+        }
     };
     let email: &Email = arguments.get_one("EMAIL").expect("it is required");
     let role: &String = arguments.get_one("ROLE").expect("it is required");
-    match change(&config, email, role, name == GRANT).await {
+    match change(&mongo_url, &database, email, role, name == GRANT).await {
         Ok(line) => {
             println!("{line}");
             ExitCode::SUCCESS
@@ -48,13 +55,15 @@ pub(crate) async fn main(name: &str, arguments: &ArgMatches) -> ExitCode {
 }
 
 async fn change(
-    config: &Config,
+    mongo_url: &Secret,
+    database: &str,
     email: &Email,
     role: &str,
     granted: bool,
 ) -> Result<String, String> {
+    let store = Store::connect(mongo_url, database).await;
+    let store = store.map_err(|error| format!("MONGO_URL cannot be used: {error}"))?;
     let changed = async {
-        let store = Store::connect(config).await?;
         store.ensure_indexes().await?;
         store.set_role(email, role, granted).await
     };

@@ -8,12 +8,12 @@ use mongodb::{
     bson::{DateTime, Document, doc},
     options::{IndexOptions, ReturnDocument},
 };
-use orderflow_chassis::task;
+use orderflow_chassis::{config::Secret, task};
 use orderflow_contract::Id;
 use orderflow_mongo as mongo;
 use serde::{Deserialize, Serialize};
 
-use crate::{Config, email::Email, failure::Failure, password::Hash};
+use crate::{email::Email, failure::Failure, password::Hash};
 
 /// An account as it is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,9 +40,9 @@ pub(crate) struct Store {
 
 impl Store {
     /// Connects lazily: an error means that the URL is not one.
-    pub(crate) async fn connect(config: &Config) -> Result<Self, mongodb::error::Error> {
-        let client = mongo::connect(config.mongo_url.expose(), "orderflow-user").await?;
-        let database = client.database(&config.database);
+    pub(crate) async fn connect(mongo_url: &Secret, database: &str) -> Result<Self, mongo::BadUrl> {
+        let client = mongo::connect(mongo_url.expose(), "orderflow-user").await?;
+        let database = client.database(database);
         Ok(Self {
             users: database.collection("users"),
             database,

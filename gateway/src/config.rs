@@ -1,0 +1,110 @@
+use std::{net::SocketAddr, str::FromStr};
+
+use http::{Uri, uri::Scheme};
+use orderflow_chassis::{
+    config::{Secret, Settings, Wrong},
+    program::Configuration,
+};
+use orderflow_identity::service::ServiceIdentity;
+
+/// What the gateway has to be told.
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The user service.
+    pub user_url: Uri,
+    /// The catalog service.
+    pub catalog_url: Uri,
+    /// The order service.
+    pub order_url: Uri,
+    /// As whom the gateway asks the user service for its keys. It vouches for no caller: they bring tokens of their own.
+    pub service: ServiceIdentity,
+}
+
+impl Configuration for Config {
+    fn read(mut s: Settings) -> (String, Result<Self, Wrong>) {
+        let listen = s.or("LISTEN", "127.0.0.1:8080", "address and port to listen on");
+        let user: Option<Upstream> = s.or("USER_URL", "http://127.0.0.1:7001", "the user service");
+        let catalog: Option<Upstream> = s.or(
+            "CATALOG_URL",
+            "http://127.0.0.1:7002",
+            "the catalog service",
+        );
+        let order: Option<Upstream> =
+            s.or("ORDER_URL", "http://127.0.0.1:7003", "the order service");
+        let key: Option<Secret> = s.required(
+            "SERVICE_KEY",
+            "the secret by which the services know the gateway",
+        );
+        let service = s.check("SERVICE_KEY", key, |key| {
+            ServiceIdentity::new("gateway", key.expose())
+        });
+        let help = s.help();
+        let config = s.finish(|| {
+            Some(Self {
+                listen: listen?,
+                user_url: user?.0,
+                catalog_url: catalog?.0,
+                order_url: order?.0,
+                service: service?,
+            })
+        });
+        (help, config)
+    }
+
+    fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+}
+
+/// The address of a service. `Uri` alone would take `127.0.0.1:7001` too, and fail at the first call.
+struct Upstream(Uri);
+
+impl FromStr for Upstream {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WRONG: &str = "must be like http://host:port";
+        let uri: Uri = text.parse().map_err(|_| WRONG)?;
+        let bare = uri.path() == "/" && uri.query().is_none();
+        if uri.scheme() == Some(&Scheme::HTTP) && bare {
+            Ok(Self(uri))
+        } else {
+            Err(WRONG)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Config, Wrong> {
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::read(Settings::new("gateway", pairs.collect())).1
+    }
+
+    #[test]
+    fn a_key_is_all_it_takes() {
+        let config = read(&[("SERVICE_KEY", KEY)]).ok().unwrap();
+        assert_eq!(config.listen(), "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(config.order_url, "http://127.0.0.1:7003");
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let Wrong(wrong) = read(&[
+            ("USER_URL", "127.0.0.1:7001"),
+            ("CATALOG_URL", "http://catalog:7002/api"),
+            ("ORDER_URL", "https://order:7003"),
+            ("SERVICE_KEY", "short"),
+        ])
+        .err()
+        .unwrap();
+        assert_eq!(wrong.len(), 4, "{wrong:?}");
+    }
+}

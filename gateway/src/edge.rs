@@ -1,0 +1,39 @@
+//! The way of a call through the gateway.
+
+use std::sync::Arc;
+
+use axum::{extract::Request, middleware::from_fn};
+use orderflow_identity::{Authorize, Authorizer};
+use tonic::service::Routes;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_web::GrpcWebLayer;
+use tower::ServiceBuilder;
+
+use crate::{Error, limit::MAX_MESSAGE_BYTES, reflection, relay::relay, upstream::Upstreams, web};
+
+/// All that the gateway answers to. Around it, applied by the server that serves it: the trace, so that every answer names
+/// one, refusals too.
+pub(crate) fn routes<H: Health>(
+    authorizer: Arc<Authorizer>,
+    upstreams: Arc<Upstreams>,
+    health: HealthServer<H>,
+) -> Result<Routes, Error> {
+    let (v1, v1alpha) = reflection::servers()?;
+    // Outermost first.
+    let layers = ServiceBuilder::new()
+        // What is no call gets an answer in HTTP's terms. First, since all that follows answers in gRPC's.
+        .layer(from_fn(web::admit))
+        // Makes gRPC of gRPC-Web. Before the policy, so that refusals reach browsers as gRPC-Web too.
+        .layer(GrpcWebLayer::new())
+        // Who may call what. Around everything that can be called, the gateway's own services included: nothing is
+        // reachable by being forgotten.
+        .layer(Authorize(authorizer));
+    let router = Routes::new(health.max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(v1.max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(v1alpha.max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .into_axum_router()
+        // What is not the gateway's own is an upstream's.
+        .fallback(move |request: Request| relay(upstreams.clone(), request))
+        .layer(layers);
+    Ok(router.into())
+}

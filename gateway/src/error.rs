@@ -1,0 +1,18 @@
+use orderflow_identity::Unprotected;
+
+/// Why the gateway does not start, or no longer serves.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The contract has methods that do not say who may call them.
+    #[error(transparent)]
+    Policy(#[from] Unprotected),
+    /// The contract has a public service, and nobody here knows which upstream serves it.
+    #[error("no upstream serves {0}")]
+    Unplaced(String),
+    /// The descriptors cannot be published.
+    #[error("reflection")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The server gave up.
+    #[error("serving")]
+    Serve(#[from] tonic::transport::Error),
+}

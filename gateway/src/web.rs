@@ -1,0 +1,159 @@
+//! What HTTP asks for before it is gRPC: the kind of call, gRPC-Web, and answers to those that are no calls.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::Body,
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version,
+    header::{ACCEPT, ALLOW, CONTENT_TYPE},
+};
+use http_body::Frame;
+
+const ABOUT: &str = "OrderFlow speaks gRPC and gRPC-Web here. Its reflection lists the methods.\n";
+
+/// How a call is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Grpc,
+    Web,
+    /// In base64.
+    WebText,
+}
+
+/// Lets gRPC and gRPC-Web through and answers everything else. Goes around tonic-web, which understands only the exact
+/// names of content types.
+pub(crate) async fn admit(mut request: Request, next: Next) -> Response {
+    let Some(protocol) = Protocol::named_in(request.headers(), &CONTENT_TYPE) else {
+        return not_a_call(&request);
+    };
+    if request.method() != Method::POST {
+        return only_post();
+    }
+    match protocol {
+        Protocol::Grpc if request.version() == Version::HTTP_2 => next.run(request).await,
+        Protocol::Grpc => (
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            "gRPC takes HTTP/2; over HTTP/1.1 there is gRPC-Web\n",
+        )
+            .into_response(),
+        Protocol::Web | Protocol::WebText => {
+            // Asked for nothing that it can have, the answer comes as the request did.
+            let answer = match Protocol::named_in(request.headers(), &ACCEPT) {
+                Some(accepted) if accepted != Protocol::Grpc => accepted,
+                _ => protocol,
+            };
+            let headers = request.headers_mut();
+            headers.insert(CONTENT_TYPE, protocol.content_type());
+            headers.insert(ACCEPT, answer.content_type());
+            let response = next.run(request).await;
+            response.map(|body| Body::new(FramesOnly(body)))
+        }
+    }
+}
+
+fn not_a_call(request: &Request) -> Response {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/") => ABOUT.into_response(),
+        (&Method::POST, _) => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the content type must be application/grpc or application/grpc-web\n",
+        )
+            .into_response(),
+        _ => only_post(),
+    }
+}
+
+fn only_post() -> Response {
+    (
+        StatusCode::METHOD_NOT_ALLOWED,
+        [(ALLOW, "POST")],
+        "calls are made by POST\n",
+    )
+        .into_response()
+}
+
+impl Protocol {
+    /// By the first name in a header, whatever its parameters.
+    fn named_in(headers: &HeaderMap, header: &HeaderName) -> Option<Self> {
+        let value = headers.get(header)?.to_str().ok()?;
+        let name = value.split([';', ',']).next()?.trim();
+        let is = |names: [&str; 2]| names.iter().any(|n| n.eq_ignore_ascii_case(name));
+        if is(["application/grpc", "application/grpc+proto"]) {
+            Some(Self::Grpc)
+        } else if is(["application/grpc-web", "application/grpc-web+proto"]) {
+            Some(Self::Web)
+        } else if is([
+            "application/grpc-web-text",
+            "application/grpc-web-text+proto",
+        ]) {
+            Some(Self::WebText)
+        } else {
+            None
+        }
+    }
+
+    /// Its name as tonic-web knows it.
+    fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Grpc => "application/grpc",
+            Self::Web => "application/grpc-web+proto",
+            Self::WebText => "application/grpc-web-text+proto",
+        })
+    }
+}
+
+/// A body of unknown size. tonic-web tells the size that it had before base64 and before the trailers went into it, and HTTP
+/// would cut it there.
+struct FramesOnly(Body);
+
+impl http_body::Body for FramesOnly {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types() {
+        let protocol = |value: &str| {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, value.parse().unwrap())]);
+            Protocol::named_in(&headers, &CONTENT_TYPE)
+        };
+        assert_eq!(protocol("application/grpc"), Some(Protocol::Grpc));
+        assert_eq!(protocol("application/grpc+proto"), Some(Protocol::Grpc));
+        assert_eq!(
+            protocol("application/grpc-web+proto; charset=utf-8"),
+            Some(Protocol::Web)
+        );
+        assert_eq!(
+            protocol("Application/gRPC-Web-Text"),
+            Some(Protocol::WebText)
+        );
+        for other in [
+            "",
+            "application/json",
+            "application/grpc+json",
+            "application/grpcx",
+        ] {
+            assert_eq!(protocol(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,606 @@
+//! The gateway between real clients and real servers. What a call looks like on one wire it must look like on all of them.
+
+#[cfg(test)]
+mod world;
+
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use http::{Method, Request, StatusCode, header::CONTENT_TYPE};
+use http_body_util::{BodyExt, Full};
+use orderflow_proto::{
+    catalog::v1::ListProductsRequest,
+    order::v1::{
+        CreateOrderRequest, GetOrderRequest, GetOrderResponse, ListOrdersRequest,
+        ListOrdersResponse, UpdateOrderStatusRequest,
+    },
+};
+use prost::Message;
+use tonic::{Code, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_types::StatusExt;
+
+use world::{
+    PATIENCE, bearer,
+    client::{
+        Answer, CREATE_ORDER, GET_ORDER, LIST_ORDERS, LIST_PRODUCTS, UPDATE_ORDER_STATUS, Wire,
+        framed, http,
+    },
+    frames::{self, DATA, Frame, HEADERS},
+    service_bearer, start, start_with,
+    upstream::Upstream,
+};
+
+const ORDER: &str = "orderflow.order.v1.OrderService";
+const USER: &str = "orderflow.user.v1.UserService";
+
+fn order(id: &str) -> GetOrderRequest {
+    GetOrderRequest { id: id.to_owned() }
+}
+
+fn pages(page_token: &str, page_size: i32) -> ListOrdersRequest {
+    ListOrdersRequest {
+        page_token: page_token.to_owned(),
+        page_size,
+        ..ListOrdersRequest::default()
+    }
+}
+
+async fn in_time<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("in time")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_and_its_answer_pass_unchanged() {
+    let world = start().await;
+    for wire in Wire::ALL {
+        let answer = world
+            .call(wire, GET_ORDER, &order("o-1"))
+            .signed_in()
+            .send()
+            .await;
+        assert_eq!(answer.code(), Code::Ok, "{wire:?}");
+        let message: GetOrderResponse = answer.message();
+        assert_eq!(message.order.unwrap().id, "o-1", "{wire:?}");
+        assert_eq!(answer.headers["x-upstream"], "order", "{wire:?}");
+        assert!(answer.headers.contains_key("trace-id"), "{wire:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_passes_message_by_message() {
+    let world = start().await;
+    for wire in Wire::ALL {
+        let answer = world
+            .call(wire, LIST_ORDERS, &pages("", 300))
+            .signed_in()
+            .send()
+            .await;
+        assert_eq!(answer.code(), Code::Ok, "{wire:?}");
+        let last = answer.messages.last().unwrap().as_slice();
+        assert_eq!(answer.messages.len(), 300, "{wire:?}");
+        assert_eq!(
+            ListOrdersResponse::decode(last).unwrap().next_page_token,
+            "300"
+        );
+
+        // The first message is here while the server has not made the second.
+        let call = world.call(wire, LIST_ORDERS, &pages("wait", 0)).signed_in();
+        let mut body = in_time(call.open()).await.into_body();
+        let first = in_time(body.frame()).await.unwrap().unwrap();
+        assert!(!first.into_data().unwrap().is_empty(), "{wire:?}");
+        world.order.seen.go_on.notify_one();
+        let rest = in_time(body.collect()).await.unwrap();
+        assert!(!rest.to_bytes().is_empty(), "{wire:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_arrives_with_its_details_wherever_it_comes_from() {
+    let world = start().await;
+    for wire in Wire::ALL {
+        let from_service = world.call(wire, GET_ORDER, &order("missing")).signed_in();
+        let within_a_stream = world.call(wire, LIST_ORDERS, &pages("fail", 0)).signed_in();
+        for (call, messages) in [(from_service, 0), (within_a_stream, 1)] {
+            let answer = call.send().await;
+            let status = answer.status();
+            assert_eq!(status.code(), Code::NotFound, "{wire:?}");
+            assert_eq!(status.message(), "no such order: ça n’existe pas");
+            let details = status.get_error_details();
+            assert_eq!(details.error_info().unwrap().reason, "ORDER_NOT_FOUND");
+            assert_eq!(answer.messages.len(), messages, "{wire:?}");
+        }
+        let from_the_edge = world.call(wire, GET_ORDER, &order("o")).send().await;
+        let status = from_the_edge.status();
+        assert_eq!(status.code(), Code::Unauthenticated, "{wire:?}");
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, "TOKEN_REQUIRED");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_without_messages_is_one_frame() {
+    let mut world = start().await;
+    let token = bearer();
+    let signed_in: &[_] = &[("authorization", token.as_str())];
+    let frames = async |headers, id| {
+        let body = framed(&order(id).encode_to_vec());
+        in_time(frames::of_call(world.gateway, GET_ORDER, headers, &body)).await
+    };
+    let frame = |kind, ends_stream| Frame { kind, ends_stream };
+    let answered = [
+        frame(HEADERS, false),
+        frame(DATA, false),
+        frame(HEADERS, true),
+    ];
+    let refused = [frame(HEADERS, true)];
+
+    assert_eq!(frames(signed_in, "o-1").await, answered);
+    assert_eq!(
+        frames(signed_in, "missing").await,
+        refused,
+        "from the service"
+    );
+    assert_eq!(frames(&[], "o-1").await, refused, "from the edge");
+    world.order.kill().await;
+    let body = framed(&order("o-1").encode_to_vec());
+    let lost = in_time(frames::of_call(world.gateway, GET_ORDER, signed_in, &body)).await;
+    assert_eq!(lost, refused, "from the relay");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_error_without_messages_has_no_body() {
+    let world = start().await;
+    for wire in Wire::WEB {
+        for id in ["missing", "no token"] {
+            let mut call = world.call(wire, GET_ORDER, &order(id));
+            if id == "missing" {
+                call = call.signed_in();
+            }
+            let answer = call.send().await;
+            assert!(answer.headers.contains_key("grpc-status"), "{wire:?} {id}");
+            assert_eq!(answer.body, b"", "{wire:?} {id}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_client_chooses_how_the_answer_comes() {
+    let world = start().await;
+    let kind = async |wire, accept| {
+        let call = world.call(wire, GET_ORDER, &order("o")).signed_in();
+        let response = call.header("accept", accept).open().await;
+        response.headers()[CONTENT_TYPE]
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    let text = "application/grpc-web-text+proto";
+    let binary = "application/grpc-web+proto";
+    assert_eq!(kind(Wire::Web1, "*/*").await, binary);
+    assert_eq!(kind(Wire::Text1, "*/*").await, text);
+    assert_eq!(kind(Wire::Web1, "application/grpc-web-text").await, text);
+    assert_eq!(
+        kind(Wire::Text1, "application/grpc-web+proto").await,
+        binary
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_users_get_in() {
+    let world = start().await;
+    let whole = bearer();
+    let unsigned = whole.rsplit_once('.').unwrap().0;
+    for wire in Wire::ALL {
+        for token in [
+            "",
+            "Bearer",
+            "Bearer x.y.z",
+            "Basic eDp5",
+            unsigned,
+            &service_bearer(),
+        ] {
+            let call = world.call(wire, GET_ORDER, &order("o"));
+            let answer = call.header("authorization", token).send().await;
+            assert_eq!(answer.code(), Code::Unauthenticated, "{wire:?} {token}");
+        }
+        let twice = world
+            .call(wire, GET_ORDER, &order("o"))
+            .signed_in()
+            .signed_in();
+        assert_eq!(twice.send().await.code(), Code::Unauthenticated, "{wire:?}");
+    }
+    assert_eq!(world.order.seen.calls(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_public_does_not_exist() {
+    let world = start().await;
+    for wire in Wire::ALL {
+        for path in [
+            "/orderflow.user.v1.IdentityService/GetKeys",
+            "/orderflow.catalog.v1.InventoryService/Reserve",
+            "/orderflow.order.v1.OrderService/Nothing",
+            "/orderflow.order.v1.OrderService/GetOrder/",
+            "//orderflow.order.v1.OrderService/GetOrder",
+            "/orderflow.order.v1.OrderService/%47etOrder",
+            "/grpc.health.v1.Health/Nothing",
+            "/",
+        ] {
+            for token in [bearer(), service_bearer()] {
+                let call = world
+                    .call(wire, path, &order("o"))
+                    .header("authorization", &token);
+                assert_eq!(
+                    call.send().await.code(),
+                    Code::Unimplemented,
+                    "{wire:?} {path}"
+                );
+            }
+        }
+    }
+    assert_eq!(world.order.seen.calls(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_see_the_token_and_the_trace_and_nothing_made_up() {
+    let world = start().await;
+    let token = bearer();
+    let trace_id = "0123456789abcdef0123456789abcdef";
+    for wire in Wire::ALL {
+        let answer = world
+            .call(wire, GET_ORDER, &order("o"))
+            .header("authorization", &token)
+            .header("traceparent", &format!("00-{trace_id}-0123456789abcdef-01"))
+            .header("grpc-timeout", "9S")
+            .header("x-user-id", "somebody else")
+            .header("x-user-roles", "admin")
+            .header("x-forwarded-user", "admin")
+            .header("x-orderflow-caller", "admin")
+            .send()
+            .await;
+        assert_eq!(answer.code(), Code::Ok, "{wire:?}");
+        assert_eq!(answer.headers["trace-id"], trace_id, "{wire:?}");
+        let headers = world.order.seen.headers();
+        assert_eq!(headers["authorization"], token, "{wire:?}");
+        assert_eq!(headers["grpc-timeout"], "9S", "{wire:?}");
+        assert_eq!(headers["content-type"], "application/grpc", "{wire:?}");
+        assert!(headers["traceparent"].to_str().unwrap().contains(trace_id));
+        let made_up = |name: &str| name.starts_with("x-");
+        assert!(
+            !headers.keys().any(|name| made_up(name.as_str())),
+            "{headers:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_service_the_answer_is_unavailable_at_once() {
+    let mut world = start().await;
+    world.catalog.kill().await;
+    for wire in Wire::ALL {
+        let asked = Instant::now();
+        let call = world.call(wire, LIST_PRODUCTS, &ListProductsRequest::default());
+        let status = call.send().await.status();
+        assert_eq!(status.code(), Code::Unavailable, "{wire:?}");
+        assert!(asked.elapsed() < Duration::from_secs(1), "{wire:?}");
+        assert!(
+            status.get_error_details().retry_info().is_some(),
+            "{wire:?}"
+        );
+    }
+    // The others are unharmed, and so is it when it is back.
+    let other = world.call(Wire::Grpc, GET_ORDER, &order("o")).signed_in();
+    assert_eq!(other.send().await.code(), Code::Ok);
+    world.catalog.restart().await;
+    let again = world.call(Wire::Grpc, LIST_PRODUCTS, &ListProductsRequest::default());
+    assert_eq!(
+        again.send().await.code(),
+        Code::Unimplemented,
+        "by the script's own word"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_lost_within_a_call_is_unavailable() {
+    for wire in Wire::ALL {
+        let mut world = start().await;
+        let seen = world.order.seen.clone();
+        let stream = world.call(wire, LIST_ORDERS, &pages("hang", 0)).signed_in();
+        let stream = in_time(stream.open()).await;
+        in_time(seen.arrived.notified()).await;
+        let call = world
+            .call(wire, CREATE_ORDER, &CreateOrderRequest::default())
+            .signed_in();
+        let call = tokio::spawn(call.send());
+        in_time(seen.arrived.notified()).await;
+
+        world.order.kill().await;
+        assert_eq!(
+            in_time(call).await.unwrap().code(),
+            Code::Unavailable,
+            "{wire:?}"
+        );
+        let broken = in_time(Answer::read(wire, stream)).await;
+        assert_eq!(broken.messages.len(), 1, "{wire:?}");
+        assert_eq!(broken.code(), Code::Unavailable, "{wire:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_made_once() {
+    let world = start().await;
+    for (wire, calls) in Wire::ALL.into_iter().zip(1..) {
+        let request = UpdateOrderStatusRequest::default();
+        let call = world.call(wire, UPDATE_ORDER_STATUS, &request).signed_in();
+        assert_eq!(
+            in_time(call.send()).await.code(),
+            Code::Unavailable,
+            "{wire:?}"
+        );
+        assert_eq!(world.order.seen.calls(), calls, "{wire:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_time_is_over_it_is_deadline_exceeded() {
+    let world = start().await;
+    let request = CreateOrderRequest::default();
+    for wire in Wire::ALL {
+        let call = |timeout| {
+            world
+                .call(wire, CREATE_ORDER, &request)
+                .signed_in()
+                .header("grpc-timeout", timeout)
+        };
+        let asked = Instant::now();
+        assert_eq!(
+            call("500m").send().await.code(),
+            Code::DeadlineExceeded,
+            "{wire:?}"
+        );
+        let taken = asked.elapsed();
+        assert!(taken > Duration::from_millis(400), "{wire:?} {taken:?}");
+        assert!(taken < Duration::from_secs(2), "{wire:?} {taken:?}");
+        // The service learns that nobody waits any more.
+        in_time(world.order.seen.left.notified()).await;
+
+        let stream = world.call(wire, LIST_ORDERS, &pages("hang", 0)).signed_in();
+        let answer = in_time(stream.header("grpc-timeout", "500m").send()).await;
+        assert_eq!(answer.messages.len(), 1, "{wire:?}");
+        assert_eq!(answer.code(), Code::DeadlineExceeded, "{wire:?}");
+        in_time(world.order.seen.left.notified()).await;
+
+        let calls = world.order.seen.calls();
+        assert_eq!(
+            call("0n").send().await.code(),
+            Code::DeadlineExceeded,
+            "{wire:?}"
+        );
+        assert_eq!(
+            call("abc").send().await.code(),
+            Code::InvalidArgument,
+            "{wire:?}"
+        );
+        assert_eq!(world.order.seen.calls(), calls);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_leaves_takes_the_call_along() {
+    let world = start().await;
+    for wire in Wire::ALL {
+        let stream = world.call(wire, LIST_ORDERS, &pages("hang", 0)).signed_in();
+        drop(in_time(stream.open()).await);
+        in_time(world.order.seen.left.notified()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_whole_and_of_a_mebibyte_at_most() {
+    let world = start().await;
+    // A string of this length, with its key and length in front, makes a message of a mebibyte.
+    let largest = order(&"x".repeat(1024 * 1024 - 4));
+    assert_eq!(largest.encoded_len(), 1024 * 1024);
+    for wire in Wire::ALL {
+        let send = async |body: Vec<u8>| {
+            let call = world.call(wire, GET_ORDER, &order("o")).signed_in();
+            call.body(body).send().await.code()
+        };
+        assert_eq!(
+            send(framed(&largest.encode_to_vec())).await,
+            Code::Ok,
+            "{wire:?}"
+        );
+        let mut larger = largest.encode_to_vec();
+        larger.extend([24, 1]);
+        assert_eq!(
+            send(framed(&larger)).await,
+            Code::ResourceExhausted,
+            "{wire:?}"
+        );
+
+        let whole = framed(&order("o-1").encode_to_vec());
+        let cut = whole[..whole.len() - 1].to_vec();
+        assert_eq!(send(cut).await, Code::InvalidArgument, "{wire:?}");
+    }
+    for wire in [Wire::Text1, Wire::Text2] {
+        for text in ["AAAA=AAA", "AAAAAA==AAAA", "!!!!", "AAAAA"] {
+            let call = world.call(wire, GET_ORDER, &order("o")).signed_in();
+            let answer = call.body(text.into()).send().await;
+            assert_eq!(answer.code(), Code::InvalidArgument, "{wire:?} {text}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_call_gets_an_answer_in_http() {
+    let world = start().await;
+    for http2 in [false, true] {
+        let ask = async |method: Method, path: &str, kind: Option<&str>| {
+            let mut request = Request::builder()
+                .method(method)
+                .uri(format!("http://{}{path}", world.gateway));
+            if let Some(kind) = kind {
+                request = request.header(CONTENT_TYPE, kind);
+            }
+            http(http2, request.body(Full::default()).unwrap()).await
+        };
+        let root = ask(Method::GET, "/", None).await;
+        assert_eq!(root.status(), StatusCode::OK);
+        let text = root.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 1);
+
+        for kind in [None, Some("application/grpc"), Some("application/grpc-web")] {
+            let get = ask(Method::GET, GET_ORDER, kind).await;
+            assert_eq!(get.status(), StatusCode::METHOD_NOT_ALLOWED, "{kind:?}");
+            assert_eq!(get.headers()["allow"], "POST");
+        }
+        for kind in [
+            None,
+            Some("application/json"),
+            Some("application/grpc+json"),
+        ] {
+            let post = ask(Method::POST, GET_ORDER, kind).await;
+            assert_eq!(
+                post.status(),
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "{kind:?}"
+            );
+        }
+    }
+    let grpc = Request::post(format!("http://{}{GET_ORDER}", world.gateway))
+        .header(CONTENT_TYPE, "application/grpc")
+        .body(Full::default())
+        .unwrap();
+    let answer = http(false, grpc).await;
+    assert_eq!(answer.status(), StatusCode::HTTP_VERSION_NOT_SUPPORTED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_what_the_services_say() {
+    let mut world = start().await;
+    for service in [ORDER, USER, "orderflow.catalog.v1.CatalogService"] {
+        assert_eq!(world.health(service).await, ServingStatus::Serving);
+    }
+    world.order.kill().await;
+    let killed = Instant::now();
+    world.wait_until(ORDER, false).await;
+    world.wait_until("", false).await;
+    assert!(
+        killed.elapsed() < Duration::from_millis(2500),
+        "{:?}",
+        killed.elapsed()
+    );
+    assert_eq!(world.health(USER).await, ServingStatus::Serving);
+
+    world.order.restart().await;
+    world.wait_until(ORDER, true).await;
+    world.wait_until("", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_ends_says_so_and_finishes_what_it_began() {
+    let world = start().await;
+    let mut statuses = world.watch("").await;
+    let call = world
+        .call(Wire::Grpc, LIST_ORDERS, &pages("wait", 0))
+        .signed_in();
+    let begun = in_time(call.open()).await;
+
+    world.shut_down();
+    while in_time(statuses.next()).await != Some(ServingStatus::NotServing) {}
+    drop(statuses);
+    world.order.seen.go_on.notify_one();
+    let answer = in_time(Answer::read(Wire::Grpc, begun)).await;
+    assert_eq!((answer.messages.len(), answer.code()), (2, Code::Ok));
+    world.end().await.unwrap();
+}
+
+/// The same for both versions of the protocol, which differ only in their name.
+macro_rules! reflect {
+    ($world:expr, $version:ident) => {{
+        use tonic_reflection::pb::$version::{
+            ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+            server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+        };
+        let ask = async |question| {
+            let request = ServerReflectionRequest {
+                host: String::new(),
+                message_request: Some(question),
+            };
+            let mut client = ServerReflectionClient::new($world.channel());
+            let asked = client
+                .server_reflection_info(tokio_stream::once(request))
+                .await?;
+            let answer = asked.into_inner().message().await?;
+            Ok::<_, Status>(answer.unwrap().message_response.unwrap())
+        };
+        let listed = ask(MessageRequest::ListServices(String::new())).await;
+        let Ok(MessageResponse::ListServicesResponse(list)) = listed else {
+            panic!("{listed:?}");
+        };
+        let names: Vec<_> = list
+            .service
+            .into_iter()
+            .map(|service| service.name)
+            .collect();
+        let file =
+            async |symbol: &str| match ask(MessageRequest::FileContainingSymbol(symbol.to_owned()))
+                .await?
+            {
+                MessageResponse::FileDescriptorResponse(files) => {
+                    Ok::<_, Status>(files.file_descriptor_proto)
+                }
+                other => panic!("{other:?}"),
+            };
+        (
+            names,
+            file("orderflow.order.v1.OrderService.CreateOrder").await,
+            file("google.rpc.ErrorInfo").await,
+            file("orderflow.catalog.v1.InventoryService").await,
+        )
+    }};
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_shows_what_is_public_with_its_options() {
+    let world = start().await;
+    for (names, order, details, internal) in [reflect!(world, v1), reflect!(world, v1alpha)] {
+        let listed = |name: &str| names.iter().any(|listed| listed == name);
+        for name in [
+            "user.v1.UserService",
+            "catalog.v1.CatalogService",
+            "order.v1.OrderService",
+        ] {
+            assert!(listed(&format!("orderflow.{name}")), "{names:?}");
+        }
+        assert!(listed("grpc.health.v1.Health"), "{names:?}");
+        assert!(
+            !listed("orderflow.catalog.v1.InventoryService"),
+            "{names:?}"
+        );
+        assert!(!listed("orderflow.user.v1.IdentityService"), "{names:?}");
+
+        // To the byte what was compiled, or the custom options would be gone.
+        let compiled = orderflow_proto::descriptors()
+            .get_file_by_name("orderflow/order/v1/order_service.proto")
+            .unwrap();
+        assert_eq!(order.unwrap(), [compiled.encode_to_vec()]);
+        assert!(details.is_ok());
+        assert_eq!(internal.unwrap_err().code(), Code::NotFound);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_keys_the_gateway_is_not_ready_and_blames_no_token() {
+    let without_keys = Upstream::start("keyless").await;
+    let world = start_with(without_keys).await;
+    world.wait_until(ORDER, true).await;
+    world.wait_until(USER, true).await;
+    let call = world.call(Wire::Grpc, GET_ORDER, &order("o"));
+    assert_eq!(call.signed_in().send().await.code(), Code::Unavailable);
+    assert_eq!(world.health("").await, ServingStatus::NotServing);
+}

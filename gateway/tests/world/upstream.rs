@@ -1,0 +1,244 @@
+//! Servers that stand in for the services: real gRPC servers with short scripts for methods.
+
+use std::{
+    future::pending,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+    routing::any,
+};
+use futures::{Stream, StreamExt, stream};
+use http::HeaderMap;
+use orderflow_chassis::{Shutdown, health::Health, serve::serve};
+use orderflow_contract::status;
+use orderflow_identity::KeySet;
+use orderflow_proto::{
+    order::v1::{GetOrderRequest, GetOrderResponse, ListOrdersRequest, ListOrdersResponse, Order},
+    user::v1::{
+        GetKeysRequest, GetKeysResponse,
+        identity_service_server::{IdentityService, IdentityServiceServer},
+    },
+};
+use prost::Message;
+use tokio::{net::TcpListener, runtime, runtime::Runtime, sync::Notify};
+use tonic::{Status, metadata::MetadataValue, server::Grpc, service::Routes, transport::Server};
+use tonic_prost::ProstCodec;
+use tower::service_fn;
+
+use super::client::framed;
+
+/// A server in a runtime of its own: it can be killed as a process is, with all its connections.
+/// Named after the service that it stands in for; every other name gets no more than health.
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    pub(crate) seen: Arc<Seen>,
+    name: &'static str,
+    runtime: Option<Runtime>,
+}
+
+/// What a server saw, and what it waits for.
+#[derive(Default)]
+pub(crate) struct Seen {
+    calls: AtomicUsize,
+    headers: Mutex<HeaderMap>,
+    /// A call has come.
+    pub(crate) arrived: Notify,
+    /// Lets "wait" go on.
+    pub(crate) go_on: Notify,
+    /// The caller of a call that never ends has left.
+    pub(crate) left: Notify,
+}
+
+impl Seen {
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Those of the last call.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        self.headers.lock().unwrap().clone()
+    }
+
+    fn note(&self, request: &Request) {
+        *self.headers.lock().unwrap() = request.headers().clone();
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        self.arrived.notify_one();
+    }
+}
+
+impl Upstream {
+    pub(crate) async fn start(name: &'static str) -> Self {
+        let mut upstream = Self {
+            address: "127.0.0.1:0".parse().unwrap(),
+            seen: Arc::default(),
+            name,
+            runtime: None,
+        };
+        upstream.restart().await;
+        upstream
+    }
+
+    /// On the address that it had before, if it had one.
+    pub(crate) async fn restart(&mut self) {
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (address, name, seen) = (self.address, self.name, self.seen.clone());
+        let started = runtime.spawn(async move {
+            let listener = TcpListener::bind(address).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let (health, health_server) = Health::starting([]).await;
+            health.set("", true).await;
+            let routes = match name {
+                "user" => Routes::new(IdentityServiceServer::new(Keys)),
+                "order" => Routes::from(order(seen)),
+                _ => Routes::default(),
+            };
+            let routes = routes.add_service(health_server);
+            tokio::spawn(async move {
+                let _health = health;
+                serve(name, Server::builder(), listener, routes, Shutdown::new()).await
+            });
+            address
+        });
+        self.address = started.await.unwrap();
+        self.runtime = Some(runtime);
+    }
+
+    /// Takes all of it away at once, like `kill -9`.
+    pub(crate) async fn kill(&mut self) {
+        let runtime = self.runtime.take().expect("it runs");
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(super::PATIENCE))
+            .await
+            .unwrap();
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+struct Keys;
+
+#[tonic::async_trait]
+impl IdentityService for Keys {
+    async fn get_keys(
+        &self,
+        _: tonic::Request<GetKeysRequest>,
+    ) -> Result<tonic::Response<GetKeysResponse>, Status> {
+        let keys = KeySet::new([super::signer().public_key().clone()]);
+        Ok(tonic::Response::new(GetKeysResponse {
+            jwks: keys.to_json(),
+        }))
+    }
+}
+
+/// `GetOrder` answers at once, `ListOrders` with a stream (what the contract says of it is nothing to a gateway that decodes
+/// no messages), `CreateOrder` never, and `UpdateOrderStatus` breaks its stream off.
+fn order(seen: Arc<Seen>) -> Router {
+    let path = |method: &str| format!("/orderflow.order.v1.OrderService/{method}");
+    Router::new()
+        .route(&path("GetOrder"), any(get_order))
+        .route(&path("ListOrders"), any(list_orders))
+        .route(&path("CreateOrder"), any(create_order))
+        .route(&path("UpdateOrderStatus"), any(update_order_status))
+        .with_state(seen)
+}
+
+async fn get_order(State(seen): State<Arc<Seen>>, request: Request) -> Response {
+    seen.note(&request);
+    let get = |request: tonic::Request<GetOrderRequest>| async {
+        let id = request.into_inner().id;
+        if id == "missing" {
+            return Err(missing());
+        }
+        let order = Some(Order {
+            id,
+            ..Order::default()
+        });
+        let answer = GetOrderResponse { order };
+        // As a server may that knows it. With what gRPC-Web adds it is no longer true.
+        let length = framed(&answer.encode_to_vec()).len().into();
+        let mut response = tonic::Response::new(answer);
+        let metadata = response.metadata_mut();
+        metadata.insert("content-length", length);
+        metadata.insert("x-upstream", MetadataValue::from_static("order"));
+        Ok(response)
+    };
+    let mut grpc = Grpc::new(ProstCodec::default());
+    grpc.unary(service_fn(get), request).await.map(Body::new)
+}
+
+async fn list_orders(State(seen): State<Arc<Seen>>, request: Request) -> Response {
+    seen.note(&request);
+    let list = |request: tonic::Request<ListOrdersRequest>| {
+        let seen = seen.clone();
+        async move { Ok(tonic::Response::new(pages(request.into_inner(), seen))) }
+    };
+    let mut grpc = Grpc::new(ProstCodec::default());
+    let answer = grpc.server_streaming(service_fn(list), request).await;
+    answer.map(Body::new)
+}
+
+type Pages = Pin<Box<dyn Stream<Item = Result<ListOrdersResponse, Status>> + Send>>;
+
+fn pages(request: ListOrdersRequest, seen: Arc<Seen>) -> Pages {
+    let page = |n: i32| {
+        Ok(ListOrdersResponse {
+            next_page_token: n.to_string(),
+            orders: Vec::new(),
+        })
+    };
+    let first = stream::iter([page(1)]);
+    match request.page_token.as_str() {
+        "wait" => Box::pin(first.chain(stream::once(async move {
+            seen.go_on.notified().await;
+            page(2)
+        }))),
+        "fail" => Box::pin(first.chain(stream::iter([Err(missing())]))),
+        "hang" => Box::pin(first.chain(stream::once(hang(seen)))),
+        _ => Box::pin(stream::iter((1..=request.page_size).map(page))),
+    }
+}
+
+async fn create_order(State(seen): State<Arc<Seen>>, request: Request) -> Response {
+    seen.note(&request);
+    hang(seen).await
+}
+
+async fn update_order_status(State(seen): State<Arc<Seen>>, request: Request) -> Response {
+    seen.note(&request);
+    // A panic, but one that does not go to the log.
+    std::panic::resume_unwind(Box::new(()))
+}
+
+async fn hang<T>(seen: Arc<Seen>) -> T {
+    struct Left(Arc<Seen>);
+    impl Drop for Left {
+        fn drop(&mut self) {
+            self.0.left.notify_one();
+        }
+    }
+    let _left = Left(seen);
+    pending().await
+}
+
+fn missing() -> Status {
+    status::not_found("ORDER_NOT_FOUND", "no such order: ça n’existe pas")
+}

@@ -1,0 +1,279 @@
+//! The catalog's side of the order protocol, asked directly as the order service asks it.
+
+use mongodb::bson::{Document, doc};
+use orderflow_contract::Id;
+use orderflow_identity::service::ServiceIdentity;
+use orderflow_proto::catalog::v1::{
+    GetReservationsRequest, ListUnsettledRequest, Product, ReleaseOutcome, ReleaseRequest,
+    ReserveItem, ReserveLine, ReserveRequest, SettleRequest,
+    inventory_service_client::InventoryServiceClient, reserve_outcome::Outcome,
+};
+use orderflow_testkit::{Person, World};
+use tonic::{
+    service::interceptor::InterceptedService,
+    transport::{Channel, Endpoint},
+};
+
+type Inventory = InventoryServiceClient<InterceptedService<Channel, ServiceIdentity>>;
+
+async fn inventory(world: &World) -> Inventory {
+    let address = format!("http://{}", world.system.catalog);
+    let channel = Endpoint::from_shared(address)
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    let identity = ServiceIdentity::new("order", &world.settings["ORDER_SERVICE_KEY"]).unwrap();
+    InventoryServiceClient::with_interceptor(channel, identity)
+}
+
+fn item(order_id: Id, lines: &[(&Product, i64)]) -> ReserveItem {
+    let line = |(product, quantity): &(&Product, i64)| ReserveLine {
+        product_id: product.id.clone(),
+        quantity: *quantity,
+        expected_unit_price: None,
+    };
+    ReserveItem {
+        order_id: order_id.to_string(),
+        user_id: Id::derived(&[b"buyer"]).to_string(),
+        request_id: order_id.to_string(),
+        lines: lines.iter().map(line).collect(),
+    }
+}
+
+async fn reserve(inventory: &Inventory, items: Vec<ReserveItem>) -> Vec<Outcome> {
+    let reply = inventory
+        .clone()
+        .reserve(ReserveRequest { items })
+        .await
+        .unwrap();
+    reply
+        .into_inner()
+        .outcomes
+        .into_iter()
+        .map(|outcome| outcome.outcome.unwrap())
+        .collect()
+}
+
+/// HELD, REFUSED, LINES_DIFFER or UNDECIDED, for each.
+fn kinds(outcomes: &[Outcome]) -> Vec<&'static str> {
+    let kind = |outcome: &Outcome| match outcome {
+        Outcome::Reserved(_) => "reserved",
+        Outcome::Refused(_) => "refused",
+        Outcome::LinesDiffer(_) => "lines differ",
+        Outcome::Undecided(_) => "undecided",
+    };
+    outcomes.iter().map(kind).collect()
+}
+
+async fn stock(person: &Person, product: &Product) -> i64 {
+    let request = orderflow_proto::catalog::v1::GetProductRequest {
+        id: product.id.clone(),
+    };
+    person
+        .catalog()
+        .get_product(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .product
+        .unwrap()
+        .stock
+}
+
+#[tokio::test]
+async fn a_batch_is_decided_in_its_order_each_all_or_nothing() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let (tea, cup) = (
+        ada.product().stock(3).create().await,
+        ada.product().stock(1).create().await,
+    );
+    let inventory = inventory(&world).await;
+    let [a, b, c, d] = std::array::from_fn(|_| Id::random());
+    let batch = vec![
+        item(a, &[(&tea, 2)]),
+        item(b, &[(&tea, 1), (&cup, 2)]),
+        item(c, &[(&tea, 1), (&cup, 1)]),
+        item(d, &[(&tea, 1)]),
+        // The same order twice in a batch is one; with other lines it is a mistake.
+        item(a, &[(&tea, 2)]),
+        item(a, &[(&tea, 1)]),
+    ];
+    let expected = [
+        "reserved",
+        "refused",
+        "reserved",
+        "refused",
+        "reserved",
+        "lines differ",
+    ];
+    assert_eq!(kinds(&reserve(&inventory, batch.clone()).await), expected);
+    assert_eq!((stock(&ada, &tea).await, stock(&ada, &cup).await), (0, 0));
+
+    // Sent again, also in part and after a restock, each gets the answer that was recorded.
+    let restock = doc! { "$inc": { "stock": 100_i64 } };
+    let products = world
+        .database("catalog")
+        .await
+        .collection::<Document>("products");
+    products.update_many(doc! {}, restock).await.unwrap();
+    assert_eq!(kinds(&reserve(&inventory, batch.clone()).await), expected);
+    let new = item(Id::random(), &[(&tea, 5)]);
+    let mixed = vec![batch[1].clone(), new, batch[0].clone()];
+    assert_eq!(
+        kinds(&reserve(&inventory, mixed).await),
+        ["refused", "reserved", "reserved"]
+    );
+    assert_eq!(stock(&ada, &tea).await, 95);
+}
+
+#[tokio::test]
+async fn a_poisoned_item_spoils_no_other() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let (tea, broken) = (ada.product().create().await, ada.product().create().await);
+    let products = world
+        .database("catalog")
+        .await
+        .collection::<Document>("products");
+    let poison = doc! { "$set": { "stock": "ten" } };
+    products
+        .update_one(doc! { "_id": &broken.id }, poison)
+        .await
+        .unwrap();
+
+    let inventory = inventory(&world).await;
+    let batch = vec![
+        item(Id::random(), &[(&tea, 1)]),
+        item(Id::random(), &[(&broken, 1)]),
+        item(Id::random(), &[(&tea, 1)]),
+    ];
+    let outcomes = reserve(&inventory, batch).await;
+    assert_eq!(kinds(&outcomes), ["reserved", "undecided", "reserved"]);
+    assert_eq!(stock(&ada, &tea).await, 8);
+}
+
+#[tokio::test]
+async fn stock_comes_back_once() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let tea = ada.product().stock(10).create().await;
+    let inventory = inventory(&world).await;
+    let [held, refused, unknown] = std::array::from_fn(|_| Id::random());
+    reserve(
+        &inventory,
+        vec![item(held, &[(&tea, 4)]), item(refused, &[(&tea, 40)])],
+    )
+    .await;
+    assert_eq!(stock(&ada, &tea).await, 6);
+
+    for _ in 0..2 {
+        let ids = [held, refused, unknown, held];
+        let request = ReleaseRequest {
+            order_ids: ids.iter().map(Id::to_string).collect(),
+        };
+        let reply = inventory
+            .clone()
+            .release(request)
+            .await
+            .unwrap()
+            .into_inner();
+        use ReleaseOutcome::{NotFound, Released};
+        let outcomes: Vec<_> = reply.outcomes().collect();
+        assert_eq!(outcomes, [Released, NotFound, NotFound, Released]);
+        assert_eq!(stock(&ada, &tea).await, 10);
+    }
+    // A reservation that was given back still answers for its order.
+    let again = reserve(&inventory, vec![item(held, &[(&tea, 4)])]).await;
+    assert_eq!(kinds(&again), ["reserved"]);
+    assert_eq!(stock(&ada, &tea).await, 10);
+}
+
+#[tokio::test]
+async fn the_journal_names_what_is_not_settled() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let tea = ada.product().stock(100).create().await;
+    let mut inventory = inventory(&world).await;
+    let orders: [Id; 5] = std::array::from_fn(|_| Id::random());
+    for pair in orders.chunks(2) {
+        let items = pair.iter().map(|id| item(*id, &[(&tea, 1)])).collect();
+        reserve(&inventory, items).await;
+    }
+    // A batch of refusals alone leaves nothing to settle.
+    reserve(&inventory, vec![item(Id::random(), &[(&tea, 1_000)])]).await;
+
+    let mut request = ListUnsettledRequest {
+        page_size: 2,
+        page_token: String::new(),
+    };
+    let first = inventory
+        .list_unsettled(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(first.entries.len(), 2);
+    request.page_token = first.next_page_token;
+    let second = inventory
+        .list_unsettled(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        (second.entries.len(), second.next_page_token.as_str()),
+        (1, "")
+    );
+    let entries = [first.entries, second.entries].concat();
+    let named: Vec<_> = entries
+        .iter()
+        .flat_map(|entry| entry.order_ids.clone())
+        .collect();
+    assert_eq!(named, orders.map(|id| id.to_string()));
+
+    let get = GetReservationsRequest { order_ids: named };
+    let reply = inventory.get_reservations(get).await.unwrap().into_inner();
+    assert_eq!(
+        (reply.reservations.len(), reply.remaining_order_ids.len()),
+        (5, 0)
+    );
+
+    for _ in 0..2 {
+        let entry_ids = entries.iter().map(|entry| entry.id.clone()).collect();
+        inventory.settle(SettleRequest { entry_ids }).await.unwrap();
+        let rest = inventory
+            .list_unsettled(ListUnsettledRequest::default())
+            .await
+            .unwrap();
+        assert_eq!(rest.into_inner().entries, []);
+    }
+}
+
+#[tokio::test]
+async fn conflicts_are_replayed_until_they_are_over() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let tea = ada.product().create().await;
+    let inventory = inventory(&world).await;
+    let database = world.database("catalog").await;
+    // For this database's products alone: other tests use the same server.
+    let fail = doc! {
+        "configureFailPoint": "failCommand",
+        "mode": { "times": 5 },
+        "data": {
+            "failCommands": ["update"],
+            "errorCode": 112,
+            "errorLabels": ["TransientTransactionError"],
+            "namespace": format!("{}.products", database.name()),
+        },
+    };
+    database
+        .client()
+        .database("admin")
+        .run_command(fail)
+        .await
+        .unwrap();
+    let outcomes = reserve(&inventory, vec![item(Id::random(), &[(&tea, 1)])]).await;
+    assert_eq!(kinds(&outcomes), ["reserved"]);
+    assert_eq!(stock(&ada, &tea).await, 9);
+}

@@ -1,0 +1,20 @@
+//! End to end: through the gateway, over real sockets, into a real MongoDB.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::cloned_ref_to_slice_refs,
+    clippy::manual_is_multiple_of
+)]
+
+mod eight_steps;
+mod identity;
+mod input;
+mod inventory;
+mod listing;
+mod orders;
+mod products;
+mod programs;
+mod reflection;
+mod selling_out;
+mod stats;
+mod users;

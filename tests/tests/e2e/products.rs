@@ -1,0 +1,214 @@
+//! Products: who may change them, what is kept, and what repeating does.
+
+use futures::future::join_all;
+use mongodb::bson::{Document, doc};
+use orderflow_proto::catalog::v1::{
+    AdjustStockRequest, BatchGetProductsRequest, DeleteProductRequest, GetProductRequest, Product,
+    UpdateProductRequest,
+};
+use orderflow_testkit::{Person, Refusal, World, money};
+use tonic::{Code, Status};
+
+async fn update(person: &Person, product: &Product) -> Result<Product, Status> {
+    let request = UpdateProductRequest {
+        product: Some(product.clone()),
+        update_mask: None,
+    };
+    Ok(person
+        .catalog()
+        .update_product(request)
+        .await?
+        .into_inner()
+        .product
+        .unwrap())
+}
+
+async fn adjust(
+    person: &Person,
+    product: &Product,
+    delta: i64,
+    request_id: &str,
+) -> Result<i64, Status> {
+    let request = AdjustStockRequest {
+        product_id: product.id.clone(),
+        delta,
+        reason: "count".to_owned(),
+        request_id: request_id.to_owned(),
+    };
+    let adjusted = person.catalog().adjust_stock(request).await?.into_inner();
+    assert_eq!(adjusted.adjustment.unwrap().delta, delta);
+    Ok(adjusted.product.unwrap().stock)
+}
+
+#[tokio::test]
+async fn only_what_was_seen_is_changed_and_only_by_the_owner() {
+    let world = World::start().await;
+    let (ada, bob) = (world.person("ada").await, world.person("bob").await);
+    let product = ada.product().create().await;
+
+    let renamed = Product {
+        name: "Cup".to_owned(),
+        ..product.clone()
+    };
+    assert_eq!(
+        Refusal::of(update(&bob, &renamed).await).code,
+        Code::PermissionDenied
+    );
+    let changed = update(&ada, &renamed).await.unwrap();
+    assert_eq!(changed.name, "Cup");
+    assert_ne!(changed.etag, product.etag);
+    // The old etag is no longer what is there.
+    let refusal = Refusal::of(update(&ada, &renamed).await);
+    assert_eq!(
+        (refusal.code, refusal.reason.as_str()),
+        (Code::Aborted, "ETAG_MISMATCH")
+    );
+    // Stock is not written by updates, and does not change the etag.
+    adjust(&ada, &product, 5, "").await.unwrap();
+    let again = update(
+        &ada,
+        &Product {
+            stock: 999,
+            ..changed.clone()
+        },
+    )
+    .await
+    .unwrap();
+    assert_eq!(again.stock, product.stock + 5);
+    update(
+        &world.admin().await,
+        &Product {
+            etag: String::new(),
+            ..again
+        },
+    )
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_withdrawn_product_is_gone_for_all_but_its_orders() {
+    let world = World::start().await;
+    let (ada, bob) = (world.person("ada").await, world.person("bob").await);
+    let product = ada.product().create().await;
+    let order = bob.order().line(&product, 1).place().await.unwrap();
+
+    let delete = || DeleteProductRequest {
+        id: product.id.clone(),
+        etag: String::new(),
+    };
+    assert_eq!(
+        Refusal::of(bob.catalog().delete_product(delete()).await).code,
+        Code::PermissionDenied
+    );
+    ada.catalog().delete_product(delete()).await.unwrap();
+    assert_eq!(
+        Refusal::of(ada.catalog().delete_product(delete()).await).code,
+        Code::NotFound
+    );
+
+    let get = GetProductRequest {
+        id: product.id.clone(),
+    };
+    assert_eq!(
+        Refusal::of(bob.catalog().get_product(get).await).code,
+        Code::NotFound
+    );
+    let ids = vec![product.id.clone(), "0".repeat(32), product.id.clone()];
+    let found = bob
+        .catalog()
+        .batch_get_products(BatchGetProductsRequest { ids })
+        .await
+        .unwrap();
+    assert_eq!(found.get_ref().products, []);
+    assert_eq!(
+        found.get_ref().missing_ids,
+        [product.id.clone(), "0".repeat(32)]
+    );
+    assert_eq!(
+        Refusal::of(adjust(&ada, &product, 1, "").await).code,
+        Code::NotFound
+    );
+    let refusal = Refusal::of(bob.order().line(&product, 1).place().await);
+    assert_eq!(refusal.reason, "PRODUCT_NOT_FOUND");
+
+    // What was ordered before can still be cancelled.
+    let cancel = orderflow_proto::order::v1::CancelOrderRequest { id: order.id };
+    bob.orders().cancel_order(cancel).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stock_is_adjusted_once_a_request_id_and_every_change_is_in_the_ledger() {
+    let world = World::start().await;
+    let (ada, bob) = (world.person("ada").await, world.person("bob").await);
+    let product = ada.product().stock(10).create().await;
+
+    let twice = join_all((0..10).map(|_| adjust(&ada, &product, 5, "delivery-1"))).await;
+    assert!(
+        twice.iter().all(|stock| *stock.as_ref().unwrap() == 15),
+        "{twice:?}"
+    );
+    let refusal = Refusal::of(adjust(&ada, &product, 6, "delivery-1").await);
+    assert_eq!(refusal.code, Code::AlreadyExists);
+    assert_eq!(
+        Refusal::of(adjust(&bob, &product, 5, "").await).code,
+        Code::PermissionDenied
+    );
+
+    let refusal = Refusal::of(adjust(&ada, &product, -16, "").await);
+    assert_eq!(
+        (refusal.code, refusal.reason.as_str()),
+        (Code::FailedPrecondition, "STOCK_OUT_OF_RANGE")
+    );
+    let too_much = Refusal::of(adjust(&ada, &product, 1_000_000_000_000, "").await);
+    assert_eq!(too_much.code, Code::FailedPrecondition);
+    assert_eq!(adjust(&ada, &product, -15, "").await.unwrap(), 0);
+
+    let ledger = world
+        .database("catalog")
+        .await
+        .collection::<Document>("ledger");
+    let rows = ledger
+        .find(doc! { "product_id": &product.id })
+        .sort(doc! { "create_time": 1 });
+    let rows: Vec<_> = futures::TryStreamExt::try_collect(rows.await.unwrap())
+        .await
+        .unwrap();
+    let deltas: Vec<_> = rows
+        .iter()
+        .map(|row: &Document| row.get_i64("delta").unwrap())
+        .collect();
+    assert_eq!(deltas, [10, 5, -15]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_request_id_creates_one_product() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let create = |name: &str| {
+        let mut draft = ada.product().name(name).price(500);
+        draft.request.request_id = "p1".to_owned();
+        draft.try_create()
+    };
+    let created = join_all((0..10).map(|_| create("Tea"))).await;
+    let mut ids: Vec<_> = created
+        .into_iter()
+        .map(|product| product.unwrap().id)
+        .collect();
+    ids.dedup();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(
+        Refusal::of(create("Coffee").await).code,
+        Code::AlreadyExists
+    );
+
+    // The same request still finds its product after the product has changed.
+    let renamed = Product {
+        id: ids[0].clone(),
+        name: "Cup".to_owned(),
+        price: Some(money(1)),
+        ..Default::default()
+    };
+    update(&ada, &renamed).await.unwrap();
+    assert_eq!(create("Tea").await.unwrap().name, "Cup");
+}
