@@ -31,8 +31,8 @@ pub(crate) enum Error {
     Busy,
     #[error("the outcome is not known, try again with the same request_id")]
     Unknown,
-    #[error("{0}")]
-    NoAnswer(#[from] NoAnswer),
+    #[error("no answer from the catalog")]
+    NoAnswer,
     #[error("an order and its reservation do not fit")]
     Inconsistent,
     #[error("MongoDB failed")]
@@ -42,6 +42,12 @@ pub(crate) enum Error {
 impl From<Invalid> for Error {
     fn from(invalid: Invalid) -> Self {
         Self::Invalid(invalid)
+    }
+}
+
+impl From<NoAnswer> for Error {
+    fn from(_: NoAnswer) -> Self {
+        Self::NoAnswer
     }
 }
 
@@ -83,7 +89,7 @@ impl From<Error> for Status {
             ),
             // The order may exist, or come to exist.
             Error::Unknown => status::unavailable("OUTCOME_UNKNOWN", message),
-            Error::NoAnswer(_) => status::unavailable("CATALOG_UNAVAILABLE", message),
+            Error::NoAnswer => status::unavailable("CATALOG_UNAVAILABLE", message),
             Error::Mongo(cause) if is_outage(&cause) => {
                 tracing::warn!(%cause, "MongoDB is out of reach");
                 status::unavailable("DATABASE_UNAVAILABLE", "the database is out of reach")

@@ -44,7 +44,7 @@ impl Catalog {
             created_as: None,
         };
 
-        let _turn = self.turn.lock().await;
+        let _turn = self.stock.turn.lock().await;
         let found = self.adjust(user, &row).await?;
         match found {
             Found::Adjusted(product) => Ok((product, row)),
@@ -54,14 +54,14 @@ impl Catalog {
                 if content(&before) != content(&row) {
                     return Err(Error::RequestIdReused);
                 }
-                let product = self.store.any_product(before.product_id).await?;
+                let product = self.stock.store.any_product(before.product_id).await?;
                 Ok((product.ok_or(Error::ProductNotFound)?, before))
             }
         }
     }
 
     async fn adjust(&self, user: &User, row: &Row) -> Result<Found, Failure> {
-        let mut transaction = self.store.transaction().await?;
+        let mut transaction = self.stock.store.transaction().await?;
         loop {
             let attempt = self
                 .adjust_once(transaction.start().await?, user, row)
@@ -78,10 +78,10 @@ impl Catalog {
         user: &User,
         row: &Row,
     ) -> Result<Found, Failure> {
-        if let Some(before) = self.store.ledger_row_in(session, row.id).await? {
+        if let Some(before) = self.stock.store.ledger_row_in(session, row.id).await? {
             return Ok(Found::Before(before));
         }
-        let Some(mut product) = self.store.product_in(session, row.product_id).await? else {
+        let Some(mut product) = self.stock.store.product_in(session, row.product_id).await? else {
             return Ok(Found::Refused(Error::ProductNotFound));
         };
         if let Err(error) = may_change(user, &product) {
@@ -93,16 +93,18 @@ impl Catalog {
         };
         if row.delta < 0 {
             let taken = (product.id, -row.delta);
-            self.store
+            self.stock
+                .store
                 .take_stock(session, std::iter::once(taken))
                 .await?;
         } else {
             let given = (product.id, row.delta);
-            self.store
+            self.stock
+                .store
                 .give_stock(session, std::iter::once(given))
                 .await?;
         }
-        match self.store.insert_ledger_row(session, row).await {
+        match self.stock.store.insert_ledger_row(session, row).await {
             // The same request, at the same moment: look again.
             Err(Failure::Duplicate) => return Err(Failure::Conflict),
             inserted => inserted?,

@@ -22,6 +22,7 @@ impl Catalog {
         for _ in 0..ATTEMPTS {
             let product = self.changeable(user, id, etag).await?;
             let changed = self
+                .stock
                 .store
                 .change_product(id, product.revision, change, now_ms())
                 .await?;
@@ -42,6 +43,7 @@ impl Catalog {
         for _ in 0..ATTEMPTS {
             let product = self.changeable(user, id, etag).await?;
             if self
+                .stock
                 .store
                 .withdraw_product(id, product.revision, now_ms())
                 .await?

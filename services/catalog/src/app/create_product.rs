@@ -62,12 +62,12 @@ impl Catalog {
     }
 
     async fn insert_with_row(&self, product: &Product, row: &Row) -> Result<(), Failure> {
-        let mut transaction = self.store.transaction().await?;
+        let mut transaction = self.stock.store.transaction().await?;
         loop {
             let session = transaction.start().await?;
             let attempt = async {
-                self.store.insert_product(session, product).await?;
-                self.store.insert_ledger_row(session, row).await
+                self.stock.store.insert_product(session, product).await?;
+                self.stock.store.insert_ledger_row(session, row).await
             };
             let attempt = attempt.await;
             if let Some(result) = transaction.end(attempt).await {
@@ -79,13 +79,13 @@ impl Catalog {
     /// The product that an earlier request with this id created, as it is now.
     async fn created_before(&self, row: &Row) -> Result<Product, Error> {
         // What is there but not yet seen by a majority may yet vanish: then it is not known what will be.
-        let Some(first) = self.store.ledger_row(row.id).await? else {
+        let Some(first) = self.stock.store.ledger_row(row.id).await? else {
             return Err(Failure::Conflict.into());
         };
         if (first.delta, &first.created_as) != (row.delta, &row.created_as) {
             return Err(Error::RequestIdReused);
         }
-        let product = self.store.any_product(row.product_id).await?;
+        let product = self.stock.store.any_product(row.product_id).await?;
         product.ok_or(Error::ProductNotFound)
     }
 }

@@ -10,7 +10,11 @@ use crate::{
 impl Catalog {
     /// One product that is offered.
     pub(crate) async fn get_product(&self, id: Id) -> Result<Product, Error> {
-        self.store.product(id).await?.ok_or(Error::ProductNotFound)
+        self.stock
+            .store
+            .product(id)
+            .await?
+            .ok_or(Error::ProductNotFound)
     }
 
     /// The products that are offered, in the order asked for, and the ids of the others.
@@ -18,7 +22,7 @@ impl Catalog {
         &self,
         ids: &[Id],
     ) -> Result<(Vec<Product>, Vec<Id>), Error> {
-        let mut found = self.store.products(ids).await?;
+        let mut found = self.stock.store.products(ids).await?;
         let position = |id: Id| ids.iter().position(|wanted| *wanted == id);
         found.sort_by_key(|product| position(product.id));
         let mut missing: Vec<_> = ids.to_vec();
@@ -33,6 +37,6 @@ impl Catalog {
         &self,
         listing: &Listing,
     ) -> Result<Vec<(Product, Position)>, Error> {
-        Ok(self.store.page(listing).await?)
+        Ok(self.stock.store.page(listing).await?)
     }
 }

@@ -10,27 +10,43 @@ mod settle;
 
 use std::sync::Arc;
 
+use orderflow_batch::Batcher;
 use orderflow_identity::User;
 use tokio::sync::Mutex;
 
 pub(crate) use release::Released;
 pub(crate) use reserve::Outcome;
 
-use crate::{domain::Product, error::Error, store::Store};
+use crate::{
+    domain::{Product, Wish},
+    error::Error,
+    store::Store,
+};
 
 /// The catalog.
 #[derive(Clone)]
 pub(crate) struct Catalog {
+    stock: Stock,
+    reserving: Batcher<Vec<Wish>, Vec<Outcome>>,
+}
+
+/// What transactions on stock need.
+#[derive(Clone)]
+struct Stock {
     store: Store,
-    /// One transaction on stock at a time: on a hot product two of them would only get in each other's way and be replayed.
+    /// One transaction at a time: on a hot product two of them would only get in each other's way and be replayed.
     turn: Arc<Mutex<()>>,
 }
 
 impl Catalog {
     pub(crate) fn new(store: Store) -> Self {
-        Self {
+        let stock = Stock {
             store,
             turn: Arc::default(),
+        };
+        Self {
+            reserving: reserve::lane(stock.clone()),
+            stock,
         }
     }
 }

@@ -25,7 +25,7 @@ impl Catalog {
         distinct.sort_unstable();
         distinct.dedup();
 
-        let _turn = self.turn.lock().await;
+        let _turn = self.stock.turn.lock().await;
         let outcomes = self.release_each(&distinct).await;
         let outcome = |id| outcomes.get(id).copied().unwrap_or(Released::Undecided);
         order_ids.iter().map(outcome).collect()
@@ -52,7 +52,7 @@ impl Catalog {
     }
 
     async fn release_together(&self, order_ids: &[Id]) -> Result<HashMap<Id, Released>, Failure> {
-        let mut transaction = self.store.transaction().await?;
+        let mut transaction = self.stock.store.transaction().await?;
         loop {
             let attempt = self
                 .release_once(transaction.start().await?, order_ids)
@@ -69,7 +69,7 @@ impl Catalog {
         session: &mut ClientSession,
         order_ids: &[Id],
     ) -> Result<HashMap<Id, Released>, Failure> {
-        let records = self.store.reservations_in(session, order_ids).await?;
+        let records = self.stock.store.reservations_in(session, order_ids).await?;
         let held: Vec<_> = records.iter().filter(|r| r.state == State::Held).collect();
         if !held.is_empty() {
             let mut given: BTreeMap<Id, i64> = BTreeMap::new();
@@ -77,8 +77,11 @@ impl Catalog {
                 *given.entry(line.product_id).or_default() += line.quantity;
             }
             let ids = held.iter().map(|record| record.order_id);
-            self.store.mark_released(session, ids).await?;
-            self.store.give_stock(session, given.into_iter()).await?;
+            self.stock.store.mark_released(session, ids).await?;
+            self.stock
+                .store
+                .give_stock(session, given.into_iter())
+                .await?;
         }
         let state = |id: &Id| records.iter().find(|r| r.order_id == *id).map(|r| r.state);
         let outcome = |id: &Id| match state(id) {

@@ -1,10 +1,11 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use mongodb::ClientSession;
+use orderflow_batch::{Batcher, Limits};
 use orderflow_contract::{Id, time::now_ms};
 use orderflow_mongo::Failure;
 
-use super::Catalog;
+use super::{Catalog, Stock};
 use crate::{
     domain::{Shelf, Wish},
     error::Error,
@@ -25,12 +26,43 @@ pub(crate) enum Outcome {
     Undecided,
 }
 
+/// One batch at a time, merged from what the order service's replicas have sent meanwhile.
+const LANE: Limits = Limits {
+    lanes: 1,
+    queue: 256,
+    items: 8,
+    weight: 2_048,
+};
+
 impl Catalog {
-    /// Decides a batch of wishes in their order, each all or nothing, in one transaction: the stock, the reservations and the
-    /// journal entry that names them change together or not at all.
-    ///
-    /// The outcomes are in the order of the wishes. Several wishes with one order id are one, if they ask for the same.
-    pub(crate) async fn reserve(&self, wishes: Vec<Wish>) -> Vec<Outcome> {
+    /// Decides wishes in their order, each all or nothing. The outcomes are in the order of the wishes.
+    pub(crate) async fn reserve(&self, wishes: Vec<Wish>) -> Result<Vec<Outcome>, Error> {
+        let lines = wishes.iter().map(|wish| wish.lines.len()).sum();
+        let outcomes = self.reserving.submit(wishes, lines).await;
+        outcomes.map_err(|_| Failure::Conflict.into())
+    }
+}
+
+/// Starts the lane on which wishes are decided.
+pub(super) fn lane(stock: Stock) -> Batcher<Vec<Wish>, Vec<Outcome>> {
+    Batcher::start(LANE, move |requests: Vec<Vec<Wish>>, turn| {
+        let stock = stock.clone();
+        async move {
+            let sizes: Vec<_> = requests.iter().map(Vec::len).collect();
+            let mut outcomes = stock.reserve(requests.concat()).await.into_iter();
+            drop(turn);
+            sizes
+                .into_iter()
+                .map(|size| outcomes.by_ref().take(size).collect())
+                .collect()
+        }
+    })
+}
+
+impl Stock {
+    /// Decides a batch in one transaction: the stock, the reservations and the journal entry that names them change together or
+    /// not at all. Several wishes with one order id are one, if they ask for the same.
+    async fn reserve(&self, wishes: Vec<Wish>) -> Vec<Outcome> {
         let mut seen = HashSet::new();
         let mut distinct: Vec<_> = wishes.iter().collect();
         distinct.retain(|wish| seen.insert(wish.order_id));

@@ -14,16 +14,16 @@ impl Catalog {
         behind: Option<ObjectId>,
         size: usize,
     ) -> Result<Vec<Entry>, Error> {
-        Ok(self.store.entries(behind, size + 1).await?)
+        Ok(self.stock.store.entries(behind, size + 1).await?)
     }
 
     /// Strikes entries out of the journal.
     pub(crate) async fn settle(&self, entry_ids: &[ObjectId]) -> Result<(), Error> {
-        Ok(self.store.delete_entries(entry_ids).await?)
+        Ok(self.stock.store.delete_entries(entry_ids).await?)
     }
 
     /// What is on record about orders.
     pub(crate) async fn get_reservations(&self, order_ids: &[Id]) -> Result<Vec<Recorded>, Error> {
-        Ok(self.store.reservations(order_ids).await?)
+        Ok(self.stock.store.reservations(order_ids).await?)
     }
 }

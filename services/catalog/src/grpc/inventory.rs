@@ -27,8 +27,7 @@ impl InventoryService for InventoryGrpc {
         request: Request<pb::ReserveRequest>,
     ) -> Result<Response<pb::ReserveResponse>, Status> {
         let wishes = wishes(&request.get_ref().items)?;
-        let catalog = self.0.clone();
-        let outcomes = to_completion(async move { catalog.reserve(wishes).await }).await?;
+        let outcomes = self.0.reserve(wishes).await?;
         let encode = |outcome| pb::ReserveOutcome {
             outcome: Some(encode_outcome(outcome)),
         };

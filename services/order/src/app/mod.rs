@@ -6,31 +6,31 @@ mod find_orders;
 mod move_order;
 mod place_order;
 
-use std::sync::Arc;
-
+use orderflow_batch::Batcher;
 use orderflow_contract::Id;
 use orderflow_identity::User;
-use tokio::sync::Semaphore;
 
-use crate::{domain::Order, error::Error, inventory::Inventory, store::Store};
-
-/// How many orders may be on their way at once; more are turned away before anything is sent.
-const PLACING: usize = 1024;
+use crate::{
+    domain::{Order, Placement},
+    error::Error,
+    inventory::Inventory,
+    store::Store,
+};
 
 /// The orders.
 #[derive(Clone)]
 pub(crate) struct Orders {
     store: Store,
     inventory: Inventory,
-    placing: Arc<Semaphore>,
+    placing: Batcher<Placement, Result<Order, Error>>,
 }
 
 impl Orders {
     pub(crate) fn new(store: Store, inventory: Inventory) -> Self {
         Self {
+            placing: place_order::lanes(store.clone(), inventory.clone()),
             store,
             inventory,
-            placing: Arc::new(Semaphore::new(PLACING)),
         }
     }
 

@@ -26,8 +26,7 @@ impl OrderService for OrderGrpc {
     ) -> Result<Response<pb::CreateOrderResponse>, GrpcStatus> {
         let user = User::of(&request)?;
         let placement = placement::decode(user.id, request.into_inner())?;
-        let orders = self.0.clone();
-        let placed = to_completion(async move { orders.place_order(placement).await }).await??;
+        let placed = self.0.place_order(placement).await?;
         Ok(Response::new(pb::CreateOrderResponse {
             order: encode(&placed, &user),
         }))

@@ -1,3 +1,4 @@
+use futures::TryStreamExt;
 use mongodb::{
     bson::{DateTime, doc},
     error::Error,
@@ -78,6 +79,13 @@ impl Store {
     /// An order, as a majority knows it.
     pub(crate) async fn order(&self, id: Id) -> Result<Option<Order>, Error> {
         Ok(self.document(id).await?.map(Order::from))
+    }
+
+    /// Those of the orders that exist, as a majority knows them.
+    pub(crate) async fn orders(&self, ids: &[Id]) -> Result<Vec<Order>, Error> {
+        let ids: Vec<_> = ids.iter().map(Id::to_string).collect();
+        let found = self.orders.find(doc! { "_id": { "$in": ids } }).await?;
+        found.map_ok(Order::from).try_collect().await
     }
 
     pub(super) async fn document(&self, id: Id) -> Result<Option<OrderDocument>, Error> {

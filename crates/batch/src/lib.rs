@@ -1,0 +1,310 @@
+#![doc = include_str!("../README.md")]
+
+use std::{collections::VecDeque, sync::Arc};
+
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
+
+/// Takes items one by one and hands them on in batches. Clones share the queue.
+pub struct Batcher<I, O> {
+    queue: mpsc::Sender<Job<I, O>>,
+}
+
+impl<I, O> Clone for Batcher<I, O> {
+    fn clone(&self) -> Self {
+        Self {
+            queue: self.queue.clone(),
+        }
+    }
+}
+
+/// How much goes together, and how much may wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How many batches may be on their way at once: only one of them holds the turn.
+    pub lanes: usize,
+    /// Items that may wait; more are turned away.
+    pub queue: usize,
+    /// Items in a batch.
+    pub items: usize,
+    /// The sum of their weights. An item that is heavier goes alone.
+    pub weight: usize,
+}
+
+/// Why an item has no outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Too many are waiting. Nothing was done about this one.
+    #[error("too many are waiting")]
+    Full,
+    /// Its batch broke down; what became of it is unknown.
+    #[error("its batch broke down")]
+    Lost,
+}
+
+struct Job<I, O> {
+    item: I,
+    weight: usize,
+    answer: oneshot::Sender<O>,
+}
+
+/// The right to run, held by one batch at a time. Dropping it lets the next batch begin.
+pub struct Turn<I, O>(OwnedMutexGuard<Waiting<I, O>>);
+
+struct Waiting<I, O> {
+    queue: mpsc::Receiver<Job<I, O>>,
+    /// Taken out of the queue, but not yet on its way.
+    next: VecDeque<Job<I, O>>,
+}
+
+impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
+    /// Starts the lanes. `run` gives an outcome for each item, in the order of the items. The lanes end when the last clone of
+    /// the batcher is gone.
+    pub fn start<F>(
+        limits: Limits,
+        run: impl Fn(Vec<I>, Turn<I, O>) -> F + Clone + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Vec<O>> + Send + 'static,
+    {
+        let (sender, receiver) = mpsc::channel(limits.queue);
+        let waiting = Arc::new(Mutex::new(Waiting {
+            queue: receiver,
+            next: VecDeque::new(),
+        }));
+        for _ in 0..limits.lanes {
+            tokio::spawn(lane(limits, waiting.clone(), run.clone()));
+        }
+        Self { queue: sender }
+    }
+
+    /// The outcome of an item, once its batch has run.
+    pub async fn submit(&self, item: I, weight: usize) -> Result<O, Refused> {
+        let (answer, outcome) = oneshot::channel();
+        let job = Job {
+            item,
+            weight,
+            answer,
+        };
+        self.queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Refused::Full,
+            mpsc::error::TrySendError::Closed(_) => Refused::Lost,
+        })?;
+        outcome.await.map_err(|_| Refused::Lost)
+    }
+}
+
+async fn lane<I: Send + 'static, O: Send + 'static, F>(
+    limits: Limits,
+    waiting: Arc<Mutex<Waiting<I, O>>>,
+    run: impl Fn(Vec<I>, Turn<I, O>) -> F + Send,
+) where
+    F: Future<Output = Vec<O>> + Send + 'static,
+{
+    loop {
+        let mut turn = Turn(waiting.clone().lock_owned().await);
+        let Some(jobs) = turn.0.gather(limits).await else {
+            return;
+        };
+        let (items, answers): (Vec<_>, Vec<_>) =
+            jobs.into_iter().map(|job| (job.item, job.answer)).unzip();
+        // In a task of its own, so that a batch that panics takes its own items with it and nothing else.
+        match tokio::spawn(run(items, turn)).await {
+            Ok(outcomes) => {
+                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                    // Who stopped waiting does not want to know.
+                    let _ = answer.send(outcome);
+                }
+            }
+            Err(error) => tracing::error!(%error, items = answers.len(), "a batch broke down"),
+        }
+    }
+}
+
+impl<I, O> Waiting<I, O> {
+    /// The next batch: what has gathered by now, or the next item to come. `None` when nothing can come any more.
+    async fn gather(&mut self, limits: Limits) -> Option<Vec<Job<I, O>>> {
+        loop {
+            if self.next.is_empty() {
+                self.next.push_back(self.queue.recv().await?);
+            }
+            while self.next.len() < limits.items {
+                match self.queue.try_recv() {
+                    Ok(job) => self.next.push_back(job),
+                    Err(_) => break,
+                }
+            }
+            let mut batch = Vec::with_capacity(self.next.len());
+            let mut weight = 0;
+            while let Some(job) = self.next.front() {
+                // Nobody waits for it any more, and nothing was done about it yet.
+                if job.answer.is_closed() {
+                    self.next.pop_front();
+                    continue;
+                }
+                weight += job.weight;
+                if !batch.is_empty() && weight > limits.weight {
+                    break;
+                }
+                batch.extend(self.next.pop_front());
+            }
+            if !batch.is_empty() {
+                return Some(batch);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{
+        sync::Semaphore,
+        task::{JoinHandle, yield_now},
+    };
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        lanes: 1,
+        queue: 100,
+        items: 10,
+        weight: 1_000,
+    };
+
+    /// A batcher whose batches wait for permits, and that tells each item the batch it was in.
+    fn gated(limits: Limits) -> (Batcher<u32, Vec<u32>>, Arc<Semaphore>) {
+        let gate = Arc::new(Semaphore::new(0));
+        let of_batches = gate.clone();
+        let run = move |items: Vec<u32>, turn| {
+            let gate = of_batches.clone();
+            async move {
+                gate.acquire().await.unwrap().forget();
+                drop(turn);
+                vec![items.clone(); items.len()]
+            }
+        };
+        (Batcher::start(limits, run), gate)
+    }
+
+    async fn submit(
+        batcher: &Batcher<u32, Vec<u32>>,
+        item: u32,
+    ) -> JoinHandle<Result<Vec<u32>, Refused>> {
+        let batcher = batcher.clone();
+        let task = tokio::spawn(async move { batcher.submit(item, 1).await });
+        // On this single thread the task, and the lane it wakes, run as far as they can.
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        task
+    }
+
+    #[tokio::test]
+    async fn what_gathers_while_a_batch_runs_goes_together_in_its_order() {
+        let (batcher, gate) = gated(LIMITS);
+        let mut tasks = Vec::new();
+        for item in 0..15 {
+            tasks.push(submit(&batcher, item).await);
+        }
+        gate.add_permits(3);
+        let mut batches = Vec::new();
+        for task in tasks {
+            batches.push(task.await.unwrap().unwrap());
+        }
+        batches.dedup();
+        let expected: [Vec<u32>; 3] = [vec![0], (1..11).collect(), (11..15).collect()];
+        assert_eq!(batches, expected);
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_no_heavier_than_it_may_be() {
+        let (batcher, gate) = gated(Limits {
+            weight: 2,
+            ..LIMITS
+        });
+        let mut tasks = Vec::new();
+        for item in 0..4 {
+            tasks.push(submit(&batcher, item).await);
+        }
+        gate.add_permits(3);
+        assert_eq!(tasks.pop().unwrap().await.unwrap(), Ok(vec![3]));
+        assert_eq!(tasks.pop().unwrap().await.unwrap(), Ok(vec![1, 2]));
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_turns_away_what_comes() {
+        let (batcher, gate) = gated(Limits {
+            queue: 2,
+            items: 1,
+            ..LIMITS
+        });
+        let first = submit(&batcher, 0).await;
+        let (second, third) = (submit(&batcher, 1).await, submit(&batcher, 2).await);
+        assert_eq!(batcher.submit(3, 1).await, Err(Refused::Full));
+        gate.add_permits(3);
+        for task in [first, second, third] {
+            assert!(task.await.unwrap().is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn who_leaves_in_time_is_left_out_and_nobody_notices() {
+        let (batcher, gate) = gated(LIMITS);
+        let first = submit(&batcher, 0).await;
+        let (left, stays) = (submit(&batcher, 1).await, submit(&batcher, 2).await);
+        left.abort();
+        assert!(left.await.unwrap_err().is_cancelled());
+        gate.add_permits(2);
+        assert_eq!(first.await.unwrap(), Ok(vec![0]));
+        assert_eq!(stays.await.unwrap(), Ok(vec![2]));
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_panics_takes_nothing_else_with_it() {
+        let run = |items: Vec<u32>, _turn| async move {
+            assert_ne!(items, [0], "as it was told to");
+            items
+        };
+        let batcher = Batcher::start(LIMITS, run);
+        assert_eq!(batcher.submit(0, 1).await, Err(Refused::Lost));
+        assert_eq!(batcher.submit(1, 1).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn who_lets_go_of_the_turn_lets_the_next_batch_begin() {
+        let (reserved, written) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let (of_first, of_second) = (reserved.clone(), written.clone());
+        let run = move |items: Vec<u32>, turn| {
+            let (reserved, written) = (of_first.clone(), of_second.clone());
+            async move {
+                drop(turn);
+                reserved.add_permits(1);
+                written.acquire().await.unwrap().forget();
+                items
+            }
+        };
+        let limits = Limits {
+            lanes: 2,
+            items: 1,
+            ..LIMITS
+        };
+        let batcher = Batcher::start(limits, run);
+        let submit = |item| {
+            let batcher = batcher.clone();
+            tokio::spawn(async move { batcher.submit(item, 1).await })
+        };
+        let (first, second) = (submit(0), submit(1));
+        // Both have reserved, neither has written.
+        let both = tokio::time::timeout(Duration::from_secs(10), reserved.acquire_many(2));
+        both.await
+            .expect("the second waits for the first")
+            .unwrap()
+            .forget();
+        written.add_permits(2);
+        assert_eq!(
+            (first.await.unwrap(), second.await.unwrap()),
+            (Ok(0), Ok(1))
+        );
+    }
+}
