@@ -1,0 +1,52 @@
+//! What to start.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What [`ReplicaSet::start`](crate::ReplicaSet::start) starts: one node, unless told otherwise.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the data stays; `None`: in a temporary directory that goes with the set.
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) nodes: usize,
+    pub(crate) parameters: Vec<String>,
+    pub(crate) time_limit: Duration,
+}
+
+impl Options {
+    /// A set whose data is gone when it stops.
+    pub fn ephemeral() -> Self {
+        Self {
+            directory: None,
+            nodes: 1,
+            parameters: Vec::new(),
+            time_limit: Duration::from_secs(60),
+        }
+    }
+
+    /// A set that keeps its data, and its ports, in `directory`, which is made if need be.
+    pub fn persistent(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: Some(directory.into()),
+            ..Self::ephemeral()
+        }
+    }
+
+    /// Three nodes in place of one, which elect a new primary when theirs goes.
+    pub fn three_nodes(mut self) -> Self {
+        self.nodes = 3;
+        self
+    }
+
+    /// Passes `--setParameter name=value` to each node: `enableTestCommands=1` brings `failCommand`.
+    pub fn set_parameter(mut self, name: &str, value: &str) -> Self {
+        self.parameters.push(format!("{name}={value}"));
+        self
+    }
+
+    /// How long the set, and later a node that restarts, may take until it is ready: 60 s unless set here. Fetching mongod does not count.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+}
