@@ -58,6 +58,13 @@ pub(crate) struct Reservation {
     pub(crate) is_released: bool,
 }
 
+/// Orders of which the catalog does not know yet that they exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) id: String,
+    pub(crate) order_ids: Vec<Id>,
+}
+
 /// A line that cannot be had, and what is so now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RefusedLine {
@@ -116,6 +123,69 @@ impl Inventory {
             Some(pb::ReleaseOutcome::NotFound) => Ok(false),
             Some(pb::ReleaseOutcome::Unspecified) | None => Err(NoAnswer),
         }
+    }
+}
+
+impl Inventory {
+    /// A page of the catalog's journal, oldest first, and where it goes on.
+    pub(crate) async fn unsettled(
+        &self,
+        page_token: String,
+    ) -> Result<(Vec<Entry>, Option<String>), NoAnswer> {
+        let request = pb::ListUnsettledRequest {
+            page_size: 0,
+            page_token,
+        };
+        let reply = attempts("ListUnsettled", || {
+            let mut client = self.client.clone();
+            let request = in_time(&request);
+            async move { client.list_unsettled(request).await }
+        });
+        let page = reply.await?;
+        let next = Some(page.next_page_token).filter(|token| !token.is_empty());
+        let entry = |entry: pb::JournalEntry| Entry {
+            order_ids: entry
+                .order_ids
+                .iter()
+                .filter_map(|id| id.parse().ok())
+                .collect(),
+            id: entry.id,
+        };
+        Ok((page.entries.into_iter().map(entry).collect(), next))
+    }
+
+    /// What is on record about orders; refusals are left out.
+    pub(crate) async fn reservations(&self, ids: &[Id]) -> Result<Vec<Reservation>, NoAnswer> {
+        let mut asked: Vec<_> = ids.iter().map(Id::to_string).collect();
+        let mut found = Vec::new();
+        while !asked.is_empty() {
+            let request = pb::GetReservationsRequest { order_ids: asked };
+            let reply = attempts("GetReservations", || {
+                let mut client = self.client.clone();
+                let request = in_time(&request);
+                async move { client.get_reservations(request).await }
+            });
+            let reply = reply.await?;
+            found.extend(
+                reply
+                    .reservations
+                    .into_iter()
+                    .filter_map(decode_reservation),
+            );
+            asked = reply.remaining_order_ids;
+        }
+        Ok(found)
+    }
+
+    /// Strikes entries out of the journal.
+    pub(crate) async fn settle(&self, entry_ids: Vec<String>) -> Result<(), NoAnswer> {
+        let request = pb::SettleRequest { entry_ids };
+        let reply = attempts("Settle", || {
+            let mut client = self.client.clone();
+            let request = in_time(&request);
+            async move { client.settle(request).await }
+        });
+        reply.await.map(drop)
     }
 }
 

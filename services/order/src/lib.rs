@@ -70,6 +70,12 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
     let (health, health_server) = Health::starting([ORDER]).await;
     tokio::spawn(ready_when(health, store, users, shutdown.clone()));
 
+    tokio::spawn(
+        shutdown
+            .clone()
+            .run_until_cancelled_owned(orders.clone().follow()),
+    );
+
     let routes = Routes::new(health_server).add_service(
         OrderServiceServer::new(grpc::OrderGrpc(orders))
             .max_decoding_message_size(MAX_REQUEST)

@@ -7,6 +7,7 @@
 )]
 
 mod eight_steps;
+mod following;
 mod identity;
 mod input;
 mod inventory;

@@ -3,6 +3,7 @@
 mod cancel_order;
 mod count_orders;
 mod find_orders;
+mod follow;
 mod move_order;
 mod place_order;
 

@@ -62,7 +62,11 @@ async fn place(
         return placements.iter().map(|_| Err(Error::NoAnswer)).collect();
     };
 
-    let to_write: Vec<_> = reserved.iter().filter_map(pending).collect();
+    let promised = |outcome: &Reserved| match outcome {
+        Reserved::Yes(reservation) => pending(reservation),
+        Reserved::Refused(_) | Reserved::LinesDiffer | Reserved::Undecided => None,
+    };
+    let to_write: Vec<_> = reserved.iter().filter_map(promised).collect();
     let written = match write(&store, &to_write).await {
         Ok(written) => written,
         Err(error) => {
@@ -93,10 +97,7 @@ async fn place(
 
 /// The order that a reservation promises, made from it and from nothing else: whoever writes it writes the same. `None` where
 /// there is none to write.
-fn pending(reserved: &Reserved) -> Option<Order> {
-    let Reserved::Yes(reservation) = reserved else {
-        return None;
-    };
+pub(super) fn pending(reservation: &Reservation) -> Option<Order> {
     let Reservation {
         order_id,
         user_id,
@@ -124,7 +125,10 @@ fn pending(reserved: &Reserved) -> Option<Order> {
 }
 
 /// Writes orders, or finds them as others have written them: the same orders as they are now, acknowledged by a majority.
-async fn write(store: &Store, orders: &[Order]) -> Result<Vec<Order>, mongodb::error::Error> {
+pub(super) async fn write(
+    store: &Store,
+    orders: &[Order],
+) -> Result<Vec<Order>, mongodb::error::Error> {
     if orders.is_empty() {
         return Ok(Vec::new());
     }

@@ -1,13 +1,15 @@
+use std::collections::HashSet;
+
 use futures::TryStreamExt;
 use mongodb::{
     bson::{DateTime, doc},
     error::Error,
-    options::ReturnDocument,
+    options::{Hint, ReturnDocument},
 };
 use orderflow_contract::Id;
 use serde::{Deserialize, Serialize};
 
-use super::Store;
+use super::{Store, indexes::all_by_time};
 use crate::domain::{Line, Move, Order, Status};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -86,6 +88,38 @@ impl Store {
         let ids: Vec<_> = ids.iter().map(Id::to_string).collect();
         let found = self.orders.find(doc! { "_id": { "$in": ids } }).await?;
         found.map_ok(Order::from).try_collect().await
+    }
+
+    /// Which of the orders exist, as a majority knows it; read from the index alone.
+    pub(crate) async fn existing(&self, ids: &[Id]) -> Result<HashSet<Id>, Error> {
+        #[derive(Deserialize)]
+        struct Key {
+            #[serde(rename = "_id")]
+            id: Id,
+        }
+        let ids: Vec<_> = ids.iter().map(Id::to_string).collect();
+        let keys = self.orders.clone_with_type::<Key>();
+        let found = keys
+            .find(doc! { "_id": { "$in": ids } })
+            .projection(doc! { "_id": 1 });
+        found.await?.map_ok(|key| key.id).try_collect().await
+    }
+
+    /// Orders that are being cancelled, oldest first.
+    pub(crate) async fn cancelling(&self, limit: i64) -> Result<Vec<Order>, Error> {
+        let filter = doc! { "status": Status::Cancelling.name() };
+        let sort = doc! { "create_time": 1, "_id": 1 };
+        let found = self
+            .orders
+            .find(filter)
+            .sort(sort)
+            .hint(Hint::Keys(all_by_time()));
+        found
+            .limit(limit)
+            .await?
+            .map_ok(Order::from)
+            .try_collect()
+            .await
     }
 
     pub(super) async fn document(&self, id: Id) -> Result<Option<OrderDocument>, Error> {

@@ -1,0 +1,170 @@
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    time::Duration,
+};
+
+use orderflow_contract::{Id, status};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Orders,
+    place_order::{pending, write},
+};
+use crate::{error::Error, inventory::Entry};
+
+/// How long something must have been seen unfinished before it is taken up. By this replica's own monotonic clock, and for
+/// thrift alone: what is taken up too early is done twice, and nothing changes.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// After this long it is worth a line in the log.
+const OVERDUE: Duration = Duration::from_secs(15);
+/// Between two looks, and a random part more, so that replicas do not look at the same moment.
+const EVERY: Duration = Duration::from_millis(1_000);
+const CANCELLING_AT_ONCE: i64 = 100;
+
+/// What is unfinished, and since when this replica has seen it so.
+struct Seen<K>(HashMap<K, Instant>);
+
+impl<K: Eq + Hash> Seen<K> {
+    /// Takes note of what is unfinished now and forgets the rest.
+    fn note(&mut self, now: impl IntoIterator<Item = K>) {
+        let mut before = std::mem::take(&mut self.0);
+        for key in now {
+            let since = before.remove(&key).unwrap_or_else(Instant::now);
+            self.0.insert(key, since);
+        }
+    }
+
+    fn age(&self, key: &K) -> Duration {
+        self.0.get(key).map_or(Duration::ZERO, Instant::elapsed)
+    }
+
+    fn overdue(&self) -> usize {
+        self.0
+            .values()
+            .filter(|since| since.elapsed() > OVERDUE)
+            .count()
+    }
+}
+
+impl Orders {
+    /// Finishes what was begun: writes orders that the catalog has promised and nobody has written, and cancels to the end what
+    /// was left half-way. Every replica does it; whatever two of them do at once, or again, changes nothing.
+    pub(crate) async fn follow(self) {
+        let mut entries = Seen(HashMap::new());
+        let mut cancelling = Seen(HashMap::new());
+        loop {
+            sleep(EVERY + rand::random_range(Duration::ZERO..EVERY / 2)).await;
+            if let Err(error) = self.settle(&mut entries).await {
+                tracing::warn!(cause = status::chain(&error), "the journal waits");
+            }
+            if let Err(error) = self.resume_cancelling(&mut cancelling).await {
+                tracing::warn!(cause = status::chain(&error), "cancellations wait");
+            }
+            let (unsettled, stuck) = (entries.overdue(), cancelling.overdue());
+            if unsettled + stuck > 0 {
+                tracing::warn!(
+                    unsettled,
+                    cancelling = stuck,
+                    "unfinished for more than {OVERDUE:?}"
+                );
+            }
+        }
+    }
+
+    /// Goes through the journal, page by page, and strikes out what is done. A page or an entry that fails holds up no other.
+    async fn settle(&self, seen: &mut Seen<String>) -> Result<(), Error> {
+        let mut unsettled = HashSet::new();
+        let mut page_token = Some(String::new());
+        while let Some(token) = page_token {
+            let (entries, next) = self.inventory.unsettled(token).await?;
+            unsettled.extend(entries.iter().map(|entry| entry.id.clone()));
+            let is_due = |entry: &&Entry| seen.age(&entry.id) >= PATIENCE;
+            let due: Vec<_> = entries.iter().filter(is_due).collect();
+            match self.finish(&due).await {
+                Ok(done) => {
+                    for id in &done {
+                        unsettled.remove(id);
+                    }
+                    if !done.is_empty() {
+                        self.inventory.settle(done).await?;
+                    }
+                }
+                Err(error) => {
+                    let cause = status::chain(&error);
+                    tracing::warn!(cause, entries = due.len(), "entries of the journal wait");
+                }
+            }
+            page_token = next;
+        }
+        seen.note(unsettled);
+        Ok(())
+    }
+
+    /// Writes the orders of these entries that do not exist, and gives the entries of which every order exists now,
+    /// acknowledged by a majority.
+    async fn finish(&self, entries: &[&Entry]) -> Result<Vec<String>, Error> {
+        let mut done = Vec::new();
+        // Entry by entry: what one of them lacks is no other's concern, and together they might not fit into a message.
+        for entry in entries {
+            let mut existing = self.store.existing(&entry.order_ids).await?;
+            let missing: Vec<_> = entry
+                .order_ids
+                .iter()
+                .filter(|id| !existing.contains(id))
+                .copied()
+                .collect();
+            if !missing.is_empty() {
+                let reservations = self.inventory.reservations(&missing).await?;
+                let orders: Vec<_> = reservations.iter().filter_map(pending).collect();
+                let written = write(&self.store, &orders).await?;
+                tracing::info!(
+                    orders = written.len(),
+                    "wrote orders that were left to be written"
+                );
+                existing.extend(written.iter().map(|order| order.id));
+            }
+            if entry.order_ids.iter().all(|id| existing.contains(id)) {
+                done.push(entry.id.clone());
+            } else {
+                tracing::error!(
+                    entry = entry.id,
+                    "an entry of the journal cannot be settled"
+                );
+            }
+        }
+        Ok(done)
+    }
+
+    async fn resume_cancelling(&self, seen: &mut Seen<Id>) -> Result<(), Error> {
+        let orders = self.store.cancelling(CANCELLING_AT_ONCE).await?;
+        seen.note(orders.iter().map(|order| order.id));
+        for order in orders {
+            let id = order.id;
+            if seen.age(&id) >= PATIENCE
+                && let Err(error) = self.finish_cancelling(order).await
+            {
+                tracing::warn!(order = %id, cause = status::chain(&error), "a cancellation waits");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn age_counts_from_the_first_sight_and_ends_with_the_last() {
+        let mut seen = Seen(HashMap::new());
+        seen.note(["a"]);
+        tokio::time::advance(PATIENCE).await;
+        seen.note(["a", "b"]);
+        assert!(seen.age(&"a") >= PATIENCE);
+        assert!(seen.age(&"b") < PATIENCE);
+        seen.note(["b"]);
+        seen.note(["a", "b"]);
+        assert!(seen.age(&"a") < PATIENCE);
+    }
+}

@@ -1,0 +1,94 @@
+//! What was begun is finished, by whoever is there.
+
+use mongodb::bson::{Document, doc};
+use orderflow_contract::Id;
+use orderflow_proto::{
+    catalog::v1::{GetProductRequest, ListUnsettledRequest},
+    order::v1::{GetOrderRequest, OrderStatus},
+};
+use orderflow_testkit::{World, eventually};
+
+use crate::inventory::{inventory, item, reserve};
+
+#[tokio::test]
+async fn a_reservation_becomes_an_order_though_nobody_asks_again() {
+    let world = World::start().await;
+    let (ada, admin) = (world.person("ada").await, world.admin().await);
+    let tea = ada.product().stock(10).create().await;
+    let inventory = inventory(&world).await;
+    // As an order service does that dies before it has written its orders; one of the batch was refused.
+    let [one, other, refused] = std::array::from_fn(|_| Id::random());
+    let batch = [(one, 2), (other, 3), (refused, 50)];
+    reserve(
+        &inventory,
+        batch.map(|(id, n)| item(id, &[(&tea, n)])).to_vec(),
+    )
+    .await;
+
+    for (id, quantity) in [(one, 2), (other, 3)] {
+        let order = eventually("the order", async || {
+            let get = GetOrderRequest { id: id.to_string() };
+            admin.orders().get_order(get).await.ok()?.into_inner().order
+        })
+        .await;
+        assert_eq!(order.status(), OrderStatus::Pending);
+        assert_eq!(order.lines[0].quantity, quantity);
+        assert_eq!(order.lines[0].product_name, tea.name);
+    }
+    eventually("a settled journal", async || {
+        let page = inventory
+            .clone()
+            .list_unsettled(ListUnsettledRequest::default())
+            .await;
+        page.unwrap().into_inner().entries.is_empty().then_some(())
+    })
+    .await;
+    let get = GetOrderRequest {
+        id: refused.to_string(),
+    };
+    assert!(admin.orders().get_order(get).await.is_err());
+}
+
+#[tokio::test]
+async fn a_cancellation_left_half_way_is_finished() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let tea = ada.product().stock(10).create().await;
+    let order = ada.order().line(&tea, 4).place().await.unwrap();
+    // As an order service leaves it that dies after the first step.
+    let orders = world
+        .database("order")
+        .await
+        .collection::<Document>("orders");
+    let cancelling = doc! { "$set": { "status": "CANCELLING" } };
+    orders
+        .update_one(doc! { "_id": &order.id }, cancelling)
+        .await
+        .unwrap();
+
+    eventually("the end of it", async || {
+        let get = GetOrderRequest {
+            id: order.id.clone(),
+        };
+        let now = ada
+            .orders()
+            .get_order(get)
+            .await
+            .unwrap()
+            .into_inner()
+            .order
+            .unwrap();
+        (now.status() == OrderStatus::Cancelled).then_some(())
+    })
+    .await;
+    let get = GetProductRequest { id: tea.id };
+    let tea = ada
+        .catalog()
+        .get_product(get)
+        .await
+        .unwrap()
+        .into_inner()
+        .product
+        .unwrap();
+    assert_eq!(tea.stock, 10);
+}
