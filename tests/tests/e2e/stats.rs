@@ -1,5 +1,6 @@
 //! Orders and revenue by day.
 
+use futures::TryStreamExt;
 use mongodb::bson::{DateTime, Document, doc};
 use orderflow_proto::{
     money::v1::Money,
@@ -97,4 +98,38 @@ async fn days_are_those_of_utc() {
     assert_eq!(days("2026-03-01", "2026-03-01").await, [first.clone()]);
     assert_eq!(days("2026-02-27", "2026-03-02").await, [first, second]);
     assert_eq!(days("2026-02-27", "2026-02-28").await, []);
+}
+
+#[tokio::test]
+async fn they_are_counted_from_the_index_alone() {
+    let world = World::start().await;
+    let (seller, admin) = (world.person("seller").await, world.admin().await);
+    let product = seller.product().stock(100).create().await;
+    for _ in 0..10 {
+        seller.order().line(&product, 1).place().await.unwrap();
+    }
+    let database = world.database("order").await;
+    database.run_command(doc! { "profile": 2 }).await.unwrap();
+    stats(&admin, "", "").await;
+    stats(&seller, "", "").await;
+    database.run_command(doc! { "profile": 0 }).await.unwrap();
+
+    let counts = doc! { "command.aggregate": "orders" };
+    let profile = database.collection::<Document>("system.profile");
+    let counts: Vec<_> = profile
+        .find(counts)
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    // Everybody's, the seller's own, and those shared with others, of which there are none.
+    assert_eq!(counts.len(), 3);
+    for count in counts {
+        assert_eq!(count.get_i32("docsExamined").unwrap(), 0, "{count}");
+        assert!(
+            count.get_str("planSummary").unwrap().starts_with("IXSCAN"),
+            "{count}"
+        );
+    }
 }
