@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fs::{self, File},
-    io,
+    io::{self, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Mutex,
@@ -94,7 +94,8 @@ async fn serve(
         () = shutdown.cancelled() => Ok(()),
         error = system.ended() => Err(error.into()),
     };
-    println!("\nstopping");
+    // Nobody may be reading any more, which must not keep it from stopping in good order.
+    let _ = writeln!(io::stdout(), "\nstopping");
     system.stop(DRAIN).await;
     result
 }

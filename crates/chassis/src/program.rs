@@ -1,6 +1,6 @@
 //! A binary's `main`, as far as it is the same for all of them.
 
-use std::{fmt::Display, net::SocketAddr, process::ExitCode};
+use std::{fmt::Display, io::IsTerminal, net::SocketAddr, process::ExitCode};
 
 use tokio::{net::TcpListener, signal::unix};
 use tracing_subscriber::EnvFilter;
@@ -116,6 +116,7 @@ pub fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     if std::env::var("LOG_FORMAT").is_ok_and(|format| format == "json") {
         log.json().init();
