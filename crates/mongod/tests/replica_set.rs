@@ -299,8 +299,14 @@ async fn three_nodes_replace_a_frozen_primary_and_end_in_good_order() {
     assert_ne!(second.port(), first.port());
 
     first.resume();
-    notes(&set)
-        .await
+    // Only a primary takes this.
+    let url = format!(
+        "mongodb://127.0.0.1:{}/?directConnection=true",
+        second.port()
+    );
+    let second = Client::with_uri_str(url).await.unwrap().database("test");
+    second
+        .collection("notes")
         .insert_one(doc! { "_id": 1 })
         .await
         .unwrap();
