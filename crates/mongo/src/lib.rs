@@ -38,14 +38,16 @@ pub async fn connect(url: &str, app_name: &str) -> Result<Client, BadUrl> {
     options.connect_timeout = Some(Duration::from_secs(2));
     // Nothing is answered or done because of data that a failover could take back.
     options.read_concern = Some(ReadConcern::majority());
-    options.write_concern = Some(
-        WriteConcern::builder()
-            .w(mongodb::options::Acknowledgment::Majority)
-            .w_timeout(ACKNOWLEDGE)
-            .build(),
-    );
+    options.write_concern = Some(acknowledged_by_majority());
     options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
     Client::with_options(options).map_err(|_| BadUrl)
+}
+
+fn acknowledged_by_majority() -> WriteConcern {
+    WriteConcern::builder()
+        .w(mongodb::options::Acknowledgment::Majority)
+        .w_timeout(ACKNOWLEDGE)
+        .build()
 }
 
 /// True if the primary answers within a second.

@@ -6,7 +6,7 @@ use mongodb::{
         Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT,
         WriteFailure,
     },
-    options::{ReadConcern, TransactionOptions, WriteConcern},
+    options::{ReadConcern, TransactionOptions},
 };
 
 use tokio::time::sleep;
@@ -14,7 +14,7 @@ use tokio::time::sleep;
 /// How often a transaction is replayed because another got in its way, before it is given up.
 const REPLAYS: usize = 200;
 /// How often a commit is repeated whose outcome is unknown.
-const COMMITS: usize = 20;
+const COMMITS: usize = 6;
 
 pub(crate) const WRITE_CONFLICT: i32 = 112;
 pub(crate) const DUPLICATE_KEY: i32 = 11000;
@@ -52,7 +52,14 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        if error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
+        // To MongoDB these are transient as well. But to replay at once is to wait, with everything that waits behind.
+        let is_out_of_reach = matches!(
+            error.kind.as_ref(),
+            ErrorKind::Io(_)
+                | ErrorKind::ServerSelection { .. }
+                | ErrorKind::ConnectionPoolCleared { .. }
+        );
+        if error.contains_label(TRANSIENT_TRANSACTION_ERROR) && !is_out_of_reach {
             return Self::Conflict;
         }
         match code(&error) {
@@ -108,7 +115,7 @@ impl Transaction {
         }
         let options = TransactionOptions::builder()
             .read_concern(ReadConcern::snapshot())
-            .write_concern(WriteConcern::majority())
+            .write_concern(crate::acknowledged_by_majority())
             .build();
         self.session
             .start_transaction()
