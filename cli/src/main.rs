@@ -7,7 +7,12 @@ use orderflow_cli::{demo, initiate, secrets, up};
 
 /// OrderFlow: an e-commerce order backend
 #[derive(Parser)]
-#[command(name = "orderflow", version, about)]
+#[command(
+    name = "orderflow",
+    version,
+    about,
+    args_conflicts_with_subcommands = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
@@ -33,18 +33,26 @@ pub fn generate() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Writes new secrets to a file that does not exist yet, readable by its owner alone.
+/// Writes new secrets to a file that does not exist yet, readable by its owner alone. The file is there whole or not at all.
 pub fn write(path: &Path) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let draft = path.with_file_name(name);
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path)?;
+        .open(&draft)?;
     let lines = generate()
         .into_iter()
         .map(|(name, value)| format!("{name}={value}\n"));
-    file.write_all(lines.collect::<String>().as_bytes())?;
-    file.sync_all()
+    let written = file
+        .write_all(lines.collect::<String>().as_bytes())
+        .and_then(|()| file.sync_all())
+        // Unlike a rename, this fails if the file exists.
+        .and_then(|()| fs::hard_link(&draft, path));
+    fs::remove_file(&draft)?;
+    written
 }
 
 /// Reads secrets, after making them if there are none yet.

@@ -12,7 +12,6 @@ use std::{
 
 use orderflow_chassis::{Shutdown, config, program};
 use orderflow_mongod::{Options, ReplicaSet, Source};
-use tracing_subscriber::EnvFilter;
 
 use crate::{System, secrets, system};
 
@@ -29,7 +28,7 @@ pub struct Args {
     /// Where data, secrets and the log are kept
     #[arg(long, default_value = ".orderflow")]
     pub directory: PathBuf,
-    /// Keep nothing: the data is gone when it stops
+    /// Throw the data away when it stops; with a MongoDB of one's own (MONGO_URL) it has no effect
     #[arg(long)]
     pub ephemeral: bool,
 }
@@ -105,7 +104,7 @@ fn settings(args: &Args, mongodb: &MongoDb) -> Result<HashMap<String, String>, E
     let path = args.directory.join("secrets.env");
     let mut settings =
         secrets::read_or_write(&path).map_err(|source| Error::Directory { path, source })?;
-    settings.extend(config::environment());
+    settings.extend(config::environment().map_err(system::Error::from)?);
     settings.insert("MONGO_URL".to_owned(), mongodb.url().to_owned());
     settings.insert("GATEWAY_LISTEN".to_owned(), args.listen.to_string());
     for program in ["USER", "CATALOG", "ORDER"] {
@@ -122,7 +121,7 @@ enum MongoDb {
 
 impl MongoDb {
     async fn start(args: &Args) -> Result<Self, Error> {
-        let mut environment = config::environment();
+        let mut environment = config::environment().map_err(system::Error::from)?;
         let url = environment
             .remove("MONGO_URL")
             .or_else(|| environment.remove("MONGODB_URL"));
@@ -164,9 +163,8 @@ impl MongoDb {
 
 fn log_to(path: &Path) -> io::Result<()> {
     let file = File::options().create(true).append(true).open(path)?;
-    let filter = EnvFilter::try_from_env("LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(program::log_filter())
         .with_ansi(false)
         .with_writer(Mutex::new(file))
         .init();
@@ -174,10 +172,10 @@ fn log_to(path: &Path) -> io::Result<()> {
 }
 
 fn print_table(args: &Args, system: &System, mongodb: &MongoDb, log: &Path, took: Duration) {
-    let kept = if args.ephemeral {
-        "nothing is kept".to_owned()
-    } else {
-        args.directory.display().to_string()
+    let kept = match mongodb {
+        MongoDb::Existing(_) => "where MONGO_URL says".to_owned(),
+        MongoDb::Own(..) if args.ephemeral => "gone when it stops".to_owned(),
+        MongoDb::Own(..) => args.directory.display().to_string(),
     };
     let rows = [
         (

@@ -1,8 +1,8 @@
-use std::{net::SocketAddr, str::FromStr};
+use std::net::SocketAddr;
 
-use http::{Uri, uri::Scheme};
+use http::Uri;
 use orderflow_chassis::{
-    config::{Secret, Settings, Wrong},
+    config::{Secret, ServiceUrl, Settings, Wrong},
     program::Configuration,
 };
 use orderflow_identity::service::ServiceIdentity;
@@ -24,13 +24,14 @@ pub struct Config {
 impl Configuration for Config {
     fn read(mut s: Settings) -> (String, Result<Self, Wrong>) {
         let listen = s.or("LISTEN", "127.0.0.1:8080", "address and port to listen on");
-        let user: Option<Upstream> = s.or("USER_URL", "http://127.0.0.1:7001", "the user service");
-        let catalog: Option<Upstream> = s.or(
+        let user: Option<ServiceUrl> =
+            s.or("USER_URL", "http://127.0.0.1:7001", "the user service");
+        let catalog: Option<ServiceUrl> = s.or(
             "CATALOG_URL",
             "http://127.0.0.1:7002",
             "the catalog service",
         );
-        let order: Option<Upstream> =
+        let order: Option<ServiceUrl> =
             s.or("ORDER_URL", "http://127.0.0.1:7003", "the order service");
         let key: Option<Secret> = s.required(
             "SERVICE_KEY",
@@ -54,24 +55,6 @@ impl Configuration for Config {
 
     fn listen(&self) -> SocketAddr {
         self.listen
-    }
-}
-
-/// The address of a service. `Uri` alone would take `127.0.0.1:7001` too, and fail at the first call.
-struct Upstream(Uri);
-
-impl FromStr for Upstream {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const WRONG: &str = "must be like http://host:port";
-        let uri: Uri = text.parse().map_err(|_| WRONG)?;
-        let bare = uri.path() == "/" && uri.query().is_none();
-        if uri.scheme() == Some(&Scheme::HTTP) && bare {
-            Ok(Self(uri))
-        } else {
-            Err(WRONG)
-        }
     }
 }
 

@@ -7,21 +7,23 @@ use orderflow_contract::status;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-/// When to give up. `None`: the caller set no limit.
+/// The longest that a call may take, also one whose caller set no limit: a call holds a stream of the connection that all share.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// When to give up.
 ///
 /// That is a little before the caller's time is over, so that the answer still arrives; and the time must not be over first
 /// for tonic, which starts the same clock before anything here runs and says CANCELLED.
-pub(crate) fn read(headers: &HeaderMap) -> Result<Option<Instant>, Status> {
+pub(crate) fn read(headers: &HeaderMap) -> Result<Instant, Status> {
     let Some(header) = headers.get("grpc-timeout") else {
-        return Ok(None);
+        return Ok(Instant::now() + LONGEST);
     };
     let timeout = header.to_str().ok().and_then(parse).ok_or_else(malformed)?;
     if timeout.is_zero() {
         return Err(exceeded());
     }
     let early = (timeout / 10).min(Duration::from_millis(50));
-    // One that lies beyond the end of time is none.
-    Ok(Instant::now().checked_add(timeout - early))
+    Ok(Instant::now() + (timeout - early).min(LONGEST))
 }
 
 /// DEADLINE_EXCEEDED. Whether the call took effect is unknown.
@@ -29,7 +31,7 @@ pub(crate) fn exceeded() -> Status {
     status::error(
         Code::DeadlineExceeded,
         "DEADLINE_EXCEEDED",
-        "the time that the caller allowed is over",
+        "the time for this call is over",
     )
 }
 
@@ -102,14 +104,16 @@ mod tests {
     fn the_answer_comes_before_the_time_is_over() {
         for (text, timeout_ms) in [("1S", 1000), ("20m", 20)] {
             let before = Instant::now();
-            let deadline = read(&headers(text)).unwrap().unwrap();
+            let deadline = read(&headers(text)).unwrap();
             assert!(deadline > before);
             assert!(
                 deadline < before + Duration::from_millis(timeout_ms),
                 "{text}"
             );
         }
-        assert!(read(&headers("99999999H")).is_ok());
-        assert!(read(&HeaderMap::new()).unwrap().is_none());
+        // Absurdly long, and not set at all.
+        for headers in [headers("99999999H"), HeaderMap::new()] {
+            assert!(read(&headers).unwrap() <= Instant::now() + LONGEST);
+        }
     }
 }

@@ -59,14 +59,11 @@ async fn forward(upstreams: &Upstreams, request: Request) -> Result<Response<Bod
 
     let mut channel = upstream.channel.clone();
     let call = async { channel.ready().await?.call(request).await };
-    let answer = match deadline {
-        None => call.await,
-        Some(deadline) => tokio::select! {
-            // The time first: errors that come after it come because of it, and are of other kinds.
-            biased;
-            () = sleep_until(deadline) => return Err(deadline::exceeded()),
-            answer = call => answer,
-        },
+    let answer = tokio::select! {
+        // The time first: errors that come after it come because of it, and are of other kinds.
+        biased;
+        () = sleep_until(deadline) => return Err(deadline::exceeded()),
+        answer = call => answer,
     };
     let mut response = answer.map_err(|error| {
         // A service starts on a request when it has ended, and one that was refused never does: that is why this error may
@@ -115,16 +112,16 @@ struct Answer {
     body: Body,
     upstream: &'static str,
     trace_id: Option<TraceId>,
-    deadline: Option<Pin<Box<Sleep>>>,
+    deadline: Pin<Box<Sleep>>,
 }
 
 impl Answer {
-    fn new(body: Body, upstream: &'static str, deadline: Option<Instant>) -> Self {
+    fn new(body: Body, upstream: &'static str, deadline: Instant) -> Self {
         Self {
             body,
             upstream,
             trace_id: TraceId::current(),
-            deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
+            deadline: Box::pin(sleep_until(deadline)),
         }
     }
 
@@ -153,8 +150,7 @@ impl http_body::Body for Answer {
                 Poll::Ready(Some(Ok(self.end_with(&status))))
             }
             Poll::Pending => {
-                let deadline = self.deadline.as_mut();
-                if deadline.is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
+                if self.deadline.as_mut().poll(cx).is_ready() {
                     Poll::Ready(Some(Ok(self.end_with(&deadline::exceeded()))))
                 } else {
                     Poll::Pending

@@ -9,6 +9,9 @@ pub fn lazy(uri: &Uri) -> Channel {
     Endpoint::from(uri.clone())
         .connect_timeout(Duration::from_secs(2))
         .tcp_nodelay(true)
+        // All calls share the connection: an answer that nobody reads must not take the window of all others with it.
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(256 * 1024 * 1024)
         // Without these a peer that vanished without a word would be waited for until the kernel gives up.
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(10))

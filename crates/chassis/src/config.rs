@@ -191,9 +191,16 @@ impl Settings {
     }
 }
 
-/// The environment and, behind it, a `.env` in this directory or one above; lines of it that cannot be read are left out.
-pub fn environment() -> HashMap<String, String> {
-    environment_and(&mut Vec::new())
+/// The environment and, behind it, a `.env` in this directory or one above. What is empty is left out.
+pub fn environment() -> Result<HashMap<String, String>, Wrong> {
+    let mut wrong = Vec::new();
+    let mut values = environment_and(&mut wrong);
+    values.retain(|_, value| !value.is_empty());
+    if wrong.is_empty() {
+        Ok(values)
+    } else {
+        Err(Wrong(wrong))
+    }
 }
 
 fn environment_and(wrong: &mut Vec<String>) -> HashMap<String, String> {
@@ -223,6 +230,26 @@ fn bad_line(error: &dotenvy::Error) -> String {
     match error {
         dotenvy::Error::Io(error) => format!(".env cannot be read: {error}"),
         _ => ".env has a line that is not NAME=value".to_owned(),
+    }
+}
+
+/// The address of a service in a setting: `http://host:port`. [`http::Uri`] alone would take `127.0.0.1:7001` too, and fail at
+/// the first call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceUrl(pub http::Uri);
+
+impl FromStr for ServiceUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WRONG: &str = "must be like http://host:port";
+        let uri: http::Uri = text.parse().map_err(|_| WRONG)?;
+        let is_bare = uri.path() == "/" && uri.query().is_none();
+        if uri.scheme() == Some(&http::uri::Scheme::HTTP) && is_bare {
+            Ok(Self(uri))
+        } else {
+            Err(WRONG)
+        }
     }
 }
 
@@ -314,6 +341,20 @@ mod tests {
     #[test]
     fn secrets_are_not_printed() {
         assert_eq!(format!("{:?}", Secret::from("hunter2".to_owned())), "***");
+    }
+
+    #[test]
+    fn service_urls_have_a_scheme_and_no_path() {
+        assert!("http://catalog:7002".parse::<ServiceUrl>().is_ok());
+        for wrong in [
+            "",
+            "localhost:7001",
+            "https://x",
+            "http://x/api",
+            "http://x?y",
+        ] {
+            assert!(wrong.parse::<ServiceUrl>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

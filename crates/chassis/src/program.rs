@@ -113,7 +113,7 @@ pub async fn health<C: Configuration>(about: &About) -> ExitCode {
 
 /// Writes the log to standard error: `LOG` chooses what (as in `RUST_LOG`; `info` by default), `LOG_FORMAT=json` how.
 pub fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = log_filter();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -123,6 +123,16 @@ pub fn log_to_stderr() {
     } else {
         log.init();
     }
+}
+
+/// What `LOG` chooses; an empty one chooses nothing else.
+pub fn log_filter() -> EnvFilter {
+    let chosen = std::env::var("LOG")
+        .ok()
+        .filter(|chosen| !chosen.is_empty());
+    chosen
+        .and_then(|chosen| chosen.parse().ok())
+        .unwrap_or_else(|| EnvFilter::new("info"))
 }
 
 /// Cancelled by the first SIGINT or SIGTERM.

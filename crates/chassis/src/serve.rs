@@ -81,7 +81,7 @@ async fn traced(
         .headers_mut()
         .insert(TRACEPARENT, value(trace_id.to_traceparent()));
 
-    let span = tracing::debug_span!("call", server = name, path = request.uri().path(), %trace_id);
+    let span = tracing::info_span!("call", server = name, path = request.uri().path(), %trace_id);
     let mut response = trace_id.scope(next.run(request)).instrument(span).await;
     response
         .headers_mut()

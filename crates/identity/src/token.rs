@@ -1,7 +1,4 @@
-use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
 use orderflow_contract::Id;
@@ -121,13 +118,13 @@ pub struct Verifier {
     validation: Validation,
     /// Verified tokens: the signature need not be checked again while the keys are the same.
     remembered: Cache<String, Verified>,
-    generation: AtomicU64,
 }
 
 #[derive(Clone)]
 struct Verified {
     caller: Caller,
     expires: u64,
+    generation: u64,
 }
 
 impl Verifier {
@@ -142,7 +139,6 @@ impl Verifier {
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
         Self {
             audience,
-            generation: AtomicU64::new(keys.generation()),
             keys,
             validation,
             remembered: Cache::new(REMEMBERED),
@@ -157,10 +153,8 @@ impl Verifier {
     /// Who holds this token.
     pub fn verify(&self, token: &str) -> Result<Caller, Rejected> {
         let generation = self.keys.generation();
-        if self.generation.swap(generation, Relaxed) != generation {
-            self.remembered.clear();
-        }
-        if let Some(verified) = self.remembered.get(token) {
+        let known = self.remembered.get(token);
+        if let Some(verified) = known.filter(|known| known.generation == generation) {
             return if verified.expires + LEEWAY.as_secs() < now() {
                 self.remembered.remove(token);
                 Err(Rejected::Expired)
@@ -168,12 +162,12 @@ impl Verifier {
                 Ok(verified.caller)
             };
         }
-        let verified = self.check(token)?;
+        let verified = self.check(token, generation)?;
         self.remembered.insert(token.to_owned(), verified.clone());
         Ok(verified.caller)
     }
 
-    fn check(&self, token: &str) -> Result<Verified, Rejected> {
+    fn check(&self, token: &str, generation: u64) -> Result<Verified, Rejected> {
         use jsonwebtoken::errors::ErrorKind;
         if token.len() > MAX_LENGTH {
             return Err(Rejected::Invalid);
@@ -194,7 +188,11 @@ impl Verifier {
             .claims;
         let expires = claims.exp;
         let caller = claims.caller(self.audience).ok_or(Rejected::Invalid)?;
-        Ok(Verified { caller, expires })
+        Ok(Verified {
+            caller,
+            expires,
+            generation,
+        })
     }
 }
 

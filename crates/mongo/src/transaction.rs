@@ -9,10 +9,10 @@ use mongodb::{
     options::{ReadConcern, TransactionOptions},
 };
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-/// How often a transaction is replayed because another got in its way, before it is given up.
-const REPLAYS: usize = 200;
+/// How long a transaction is replayed because another got in its way, before it is given up: within what callers wait.
+const REPLAYING: Duration = Duration::from_millis(1_500);
 /// How often a commit is repeated whose outcome is unknown.
 const COMMITS: usize = 6;
 
@@ -52,13 +52,8 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        // To MongoDB these are transient as well. But to replay at once is to wait, with everything that waits behind.
-        let is_out_of_reach = matches!(
-            error.kind.as_ref(),
-            ErrorKind::Io(_)
-                | ErrorKind::ServerSelection { .. }
-                | ErrorKind::ConnectionPoolCleared { .. }
-        );
+        // To the driver this one is transient as well. But to replay it is to wait, with everything that waits behind.
+        let is_out_of_reach = matches!(error.kind.as_ref(), ErrorKind::ServerSelection { .. });
         if error.contains_label(TRANSIENT_TRANSACTION_ERROR) && !is_out_of_reach {
             return Self::Conflict;
         }
@@ -96,6 +91,7 @@ fn code(error: &Error) -> Option<i32> {
 /// ```
 pub struct Transaction {
     session: ClientSession,
+    began: Instant,
     replays: usize,
 }
 
@@ -104,6 +100,7 @@ impl Transaction {
     pub async fn new(client: &Client) -> Result<Self, Failure> {
         Ok(Self {
             session: client.start_session().await?,
+            began: Instant::now(),
             replays: 0,
         })
     }
@@ -128,13 +125,15 @@ impl Transaction {
     pub async fn end<T>(&mut self, attempt: Result<T, Failure>) -> Option<Result<T, Failure>> {
         let result = match attempt {
             Ok(value) => commit(&mut self.session).await.map(|()| value),
+            // Nobody there to tell; the server ends it by itself.
+            Err(Failure::Mongo(error)) if crate::is_outage(&error) => Err(Failure::Mongo(error)),
             Err(failure) => {
                 // The server may have ended it already; either way it is over.
                 let _ = self.session.abort_transaction().await;
                 Err(failure)
             }
         };
-        if matches!(result, Err(Failure::Conflict)) && self.replays < REPLAYS {
+        if matches!(result, Err(Failure::Conflict)) && self.began.elapsed() < REPLAYING {
             self.replays += 1;
             return None;
         }

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use http::Uri;
 use orderflow_chassis::{
-    config::{Secret, Settings, Wrong},
+    config::{Secret, ServiceUrl, Settings, Wrong},
     program::{About, Configuration},
 };
 use orderflow_identity::service::{AllowedServices, ServiceIdentity};
@@ -41,7 +41,8 @@ impl Configuration for Config {
             "orderflow_catalog",
             "the database that this service owns",
         );
-        let user_url = s.or("USER_URL", "http://127.0.0.1:7001", "the user service");
+        let user_url: Option<ServiceUrl> =
+            s.or("USER_URL", "http://127.0.0.1:7001", "the user service");
         let identity = s.required::<Secret>(
             "SERVICE_KEY",
             "the secret, 32 bytes or more, of this service's own key",
@@ -49,9 +50,8 @@ impl Configuration for Config {
         let identity = s.check("SERVICE_KEY", identity, |secret| {
             ServiceIdentity::new(ABOUT.name, secret.expose())
         });
-        let services_allowed = s.or(
+        let services_allowed = s.required(
             "SERVICE_KEYS_ALLOWED",
-            "",
             "public keys, separated by commas, of the services that may reserve stock",
         );
         let help = settings.help();
@@ -60,7 +60,7 @@ impl Configuration for Config {
                 listen: listen?,
                 mongo_url: mongo_url?,
                 database: database?,
-                user_url: user_url?,
+                user_url: user_url?.0,
                 identity: identity?,
                 services_allowed: services_allowed?,
             })

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use http::Uri;
 use orderflow_chassis::{
-    config::{Secret, Settings, Wrong},
+    config::{Secret, ServiceUrl, Settings, Wrong},
     program::{About, Configuration},
 };
 use orderflow_identity::service::ServiceIdentity;
@@ -41,8 +41,9 @@ impl Configuration for Config {
             "orderflow_order",
             "the database that this service owns",
         );
-        let user_url = s.or("USER_URL", "http://127.0.0.1:7001", "the user service");
-        let catalog_url = s.or(
+        let user_url: Option<ServiceUrl> =
+            s.or("USER_URL", "http://127.0.0.1:7001", "the user service");
+        let catalog_url: Option<ServiceUrl> = s.or(
             "CATALOG_URL",
             "http://127.0.0.1:7002",
             "the catalog service",
@@ -60,8 +61,8 @@ impl Configuration for Config {
                 listen: listen?,
                 mongo_url: mongo_url?,
                 database: database?,
-                user_url: user_url?,
-                catalog_url: catalog_url?,
+                user_url: user_url?.0,
+                catalog_url: catalog_url?.0,
                 identity: identity?,
             })
         });

@@ -20,6 +20,9 @@ const ATTEMPTS: usize = 2;
 /// 256 orders of 100 lines are 7.7 MB.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
+/// Order ids in a request.
+const AT_ONCE: usize = 256;
+
 /// Takes stock and gives it back.
 #[derive(Clone)]
 pub(crate) struct Inventory {
@@ -143,23 +146,25 @@ impl Inventory {
         });
         let page = reply.await?;
         let next = Some(page.next_page_token).filter(|token| !token.is_empty());
-        let entry = |entry: pb::JournalEntry| Entry {
-            order_ids: entry
-                .order_ids
-                .iter()
-                .filter_map(|id| id.parse().ok())
-                .collect(),
-            id: entry.id,
+        // An entry with an id that cannot be read is left where it is.
+        let entry = |entry: pb::JournalEntry| {
+            let order_ids = entry.order_ids.iter().map(|id| id.parse().ok());
+            let order_ids: Option<_> = order_ids.collect();
+            Some(Entry {
+                order_ids: order_ids?,
+                id: entry.id,
+            })
         };
-        Ok((page.entries.into_iter().map(entry).collect(), next))
+        Ok((page.entries.into_iter().filter_map(entry).collect(), next))
     }
 
     /// What is on record about orders; refusals are left out.
     pub(crate) async fn reservations(&self, ids: &[Id]) -> Result<Vec<Reservation>, NoAnswer> {
-        let mut asked: Vec<_> = ids.iter().map(Id::to_string).collect();
+        let mut left: Vec<_> = ids.iter().map(Id::to_string).collect();
         let mut found = Vec::new();
-        while !asked.is_empty() {
-            let request = pb::GetReservationsRequest { order_ids: asked };
+        while !left.is_empty() {
+            let rest = left.split_off(left.len().min(AT_ONCE));
+            let request = pb::GetReservationsRequest { order_ids: left };
             let reply = attempts("GetReservations", || {
                 let mut client = self.client.clone();
                 let request = in_time(&request);
@@ -172,7 +177,7 @@ impl Inventory {
                     .into_iter()
                     .filter_map(decode_reservation),
             );
-            asked = reply.remaining_order_ids;
+            left = [reply.remaining_order_ids, rest].concat();
         }
         Ok(found)
     }
@@ -189,7 +194,7 @@ impl Inventory {
     }
 }
 
-/// The same call once more if there was no answer: both calls are idempotent.
+/// The same call once more if there was no answer: all of them are idempotent.
 async fn attempts<T, F>(name: &str, call: impl Fn() -> F) -> Result<T, NoAnswer>
 where
     F: Future<Output = Result<Response<T>, Status>>,

@@ -92,3 +92,34 @@ async fn a_cancellation_left_half_way_is_finished() {
         .unwrap();
     assert_eq!(tea.stock, 10);
 }
+
+#[tokio::test]
+async fn a_bad_entry_of_the_journal_holds_up_no_other() {
+    let world = World::start().await;
+    let (ada, admin) = (world.person("ada").await, world.admin().await);
+    let tea = ada.product().stock(10).create().await;
+    let journal = world
+        .database("catalog")
+        .await
+        .collection::<Document>("journal");
+    journal
+        .insert_one(doc! { "orders": ["not an id"] })
+        .await
+        .unwrap();
+    journal.insert_one(doc! { "orders": 7 }).await.unwrap();
+    let order = Id::random();
+    reserve(&inventory(&world).await, vec![item(order, &[(&tea, 1)])]).await;
+
+    eventually("the order behind it", async || {
+        let get = GetOrderRequest {
+            id: order.to_string(),
+        };
+        admin.orders().get_order(get).await.ok()
+    })
+    .await;
+    // Settled are those that were understood.
+    eventually("the bad ones alone", async || {
+        (journal.count_documents(doc! {}).await.unwrap() == 2).then_some(())
+    })
+    .await;
+}

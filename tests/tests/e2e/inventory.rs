@@ -287,3 +287,67 @@ async fn conflicts_are_replayed_until_they_are_over() {
     assert_eq!(kinds(&outcomes), ["reserved"]);
     assert_eq!(stock(&ada, &tea).await, 9);
 }
+
+#[tokio::test]
+async fn a_known_order_is_answered_whatever_became_of_its_product() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let tea = ada.product().stock(10).create().await;
+    let inventory = inventory(&world).await;
+    let order = Id::random();
+    reserve(&inventory, vec![item(order, &[(&tea, 1)])]).await;
+    let products = world
+        .database("catalog")
+        .await
+        .collection::<Document>("products");
+    let poison = doc! { "$set": { "stock": "ten" } };
+    products
+        .update_one(doc! { "_id": &tea.id }, poison)
+        .await
+        .unwrap();
+
+    let again = vec![item(order, &[(&tea, 1)]), item(Id::random(), &[(&tea, 1)])];
+    assert_eq!(
+        kinds(&reserve(&inventory, again).await),
+        ["reserved", "undecided"]
+    );
+    let other = vec![item(order, &[(&tea, 2)])];
+    assert_eq!(kinds(&reserve(&inventory, other).await), ["lines differ"]);
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_spoils_no_other() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let tea = ada.product().stock(10).create().await;
+    let inventory = inventory(&world).await;
+    let broken = Id::random();
+    reserve(&inventory, vec![item(broken, &[(&tea, 1)])]).await;
+    let reservations = world
+        .database("catalog")
+        .await
+        .collection::<Document>("reservations");
+    let newer = doc! { "$set": { "state": "OF_A_NEWER_VERSION" } };
+    reservations
+        .update_one(doc! { "_id": broken.to_string() }, newer)
+        .await
+        .unwrap();
+
+    let batch = [Id::random(), broken, Id::random()].map(|id| item(id, &[(&tea, 1)]));
+    let outcomes = reserve(&inventory, batch.to_vec()).await;
+    assert_eq!(kinds(&outcomes), ["reserved", "undecided", "reserved"]);
+    // Nor is anything said about it that is not known.
+    let request = ReleaseRequest {
+        order_ids: vec![broken.to_string()],
+    };
+    let reply = inventory
+        .clone()
+        .release(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        reply.outcomes().collect::<Vec<_>>(),
+        [ReleaseOutcome::Unspecified]
+    );
+}

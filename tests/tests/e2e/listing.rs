@@ -2,6 +2,7 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{Document, doc};
+use orderflow_contract::{Id, page};
 use orderflow_proto::{
     catalog::v1::{ListProductsRequest, PriceRange},
     money::v1::Money,
@@ -11,6 +12,7 @@ use orderflow_proto::{
     },
 };
 use orderflow_testkit::{Person, Refusal, World};
+use prost::Message;
 use tonic::Code;
 
 /// All pages of a list.
@@ -200,7 +202,7 @@ async fn a_page_token_is_good_for_its_own_list_only() {
         .await
         .unwrap()
         .into_inner();
-    let token = first.next_page_token;
+    let (token, last) = (first.next_page_token, first.orders[0].id.clone());
     let with = |change: &dyn Fn(&mut ListOrdersRequest)| {
         let mut request = ListOrdersRequest {
             page_token: token.clone(),
@@ -231,6 +233,37 @@ async fn a_page_token_is_good_for_its_own_list_only() {
         assert_eq!(refusal.code, Code::InvalidArgument);
         assert_eq!(refusal.fields, ["page_token"]);
     }
+    // Nor is the place of somebody else's order: made by somebody who knows how tokens are made, it says as little as one of an
+    // order that does not exist.
+    let other = bob
+        .order()
+        .line(&product, 1)
+        .place()
+        .await
+        .unwrap()
+        .id
+        .parse::<Id>()
+        .unwrap();
+    let rest = ListOrdersRequest::default().encode_to_vec();
+    let list = page::List::of(&[b"ListOrders", ada.id.as_bytes(), &rest]);
+    let mut answers = Vec::new();
+    for forged in [other, Id::random()] {
+        let page_token = list.token(&forged);
+        let request = ListOrdersRequest {
+            page_token,
+            ..Default::default()
+        };
+        answers.push(Refusal::of(ada.orders().list_orders(request).await));
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0].fields, ["page_token"]);
+    let own = list.token(&last.parse::<Id>().unwrap());
+    let request = ListOrdersRequest {
+        page_token: own,
+        ..Default::default()
+    };
+    ada.orders().list_orders(request).await.unwrap();
+
     let products = ListProductsRequest {
         page_token: token,
         ..Default::default()

@@ -1,6 +1,7 @@
 //! What becomes of orders, and who sees and changes them.
 
-use futures::future::join;
+use futures::future::{join, join_all};
+use mongodb::bson::{Document, doc};
 use orderflow_proto::{
     catalog::v1::{GetProductRequest, Product, UpdateProductRequest},
     money::v1::Money,
@@ -371,4 +372,42 @@ async fn a_request_id_stands_for_one_order_of_one_buyer() {
         .place()
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn an_order_that_cannot_be_read_spoils_no_other() {
+    let world = World::start().await;
+    let (seller, buyer) = (world.person("seller").await, world.person("buyer").await);
+    let product = seller.product().stock(100).create().await;
+    let place = |key: &str| buyer.order().line(&product, 1).request_id(key).place();
+    let broken = place("broken").await.unwrap();
+    let orders = world
+        .database("order")
+        .await
+        .collection::<Document>("orders");
+    let newer = doc! { "$set": { "status": "OF_A_NEWER_VERSION" } };
+    orders
+        .update_one(doc! { "_id": &broken.id }, newer)
+        .await
+        .unwrap();
+
+    let keys: Vec<_> = (0..20)
+        .map(|n| {
+            if n % 5 == 0 {
+                "broken".into()
+            } else {
+                n.to_string()
+            }
+        })
+        .collect();
+    let placed = join_all(keys.iter().map(|key| place(key))).await;
+    for (key, placed) in keys.iter().zip(placed) {
+        let code = placed.map_or_else(|status| status.code(), |_| Code::Ok);
+        let expected = if key == "broken" {
+            Code::Unavailable
+        } else {
+            Code::Ok
+        };
+        assert_eq!(code, expected, "{key}");
+    }
 }

@@ -133,3 +133,28 @@ async fn they_are_counted_from_the_index_alone() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_sum_that_cannot_be_counted_is_as_much_as_can() {
+    let world = World::start().await;
+    let (seller, admin) = (world.person("seller").await, world.admin().await);
+    let product = seller
+        .product()
+        .price(1_000_000_000_000)
+        .stock(1_000_000)
+        .create()
+        .await;
+    for _ in 0..3 {
+        seller.order().line(&product, 10_000).place().await.unwrap();
+    }
+    let orders = world
+        .database("order")
+        .await
+        .collection::<Document>("orders");
+    let much = doc! { "$set": { "total": i64::MAX / 2 } };
+    orders.update_many(doc! {}, much).await.unwrap();
+    assert_eq!(
+        stats(&admin, "", "").await[0].revenue,
+        Some(money(i64::MAX))
+    );
+}

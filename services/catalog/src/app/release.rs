@@ -69,7 +69,8 @@ impl Catalog {
         session: &mut ClientSession,
         order_ids: &[Id],
     ) -> Result<HashMap<Id, Released>, Failure> {
-        let records = self.stock.store.reservations_in(session, order_ids).await?;
+        let known = self.stock.store.reservations_in(session, order_ids).await?;
+        let records = &known.records;
         let held: Vec<_> = records.iter().filter(|r| r.state == State::Held).collect();
         if !held.is_empty() {
             let mut given: BTreeMap<Id, i64> = BTreeMap::new();
@@ -86,7 +87,9 @@ impl Catalog {
         let state = |id: &Id| records.iter().find(|r| r.order_id == *id).map(|r| r.state);
         let outcome = |id: &Id| match state(id) {
             Some(State::Held | State::Released) => Released::Yes,
-            Some(State::Refused) | None => Released::NotFound,
+            Some(State::Refused) => Released::NotFound,
+            None if known.unreadable.contains(id) => Released::Undecided,
+            None => Released::NotFound,
         };
         Ok(order_ids.iter().map(|id| (*id, outcome(id))).collect())
     }

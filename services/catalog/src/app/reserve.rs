@@ -9,7 +9,7 @@ use super::{Catalog, Stock};
 use crate::{
     domain::{Shelf, Wish},
     error::Error,
-    store::{Recorded, State},
+    store::{Known, Recorded, State},
 };
 
 /// How often a batch is decided again because some of its orders turned out to be known.
@@ -105,28 +105,44 @@ impl Stock {
 
     async fn record_together(&self, wishes: &[&Wish]) -> Result<HashMap<Id, Recorded>, Error> {
         let mut records: HashMap<Id, Recorded> = HashMap::new();
+        let mut fresh = wishes.to_vec();
         for _ in 0..ATTEMPTS {
-            let mut fresh = wishes.to_vec();
-            fresh.retain(|wish| !records.contains_key(&wish.order_id));
             if fresh.is_empty() {
                 return Ok(records);
             }
             match self.decide(&fresh).await {
                 Ok(decided) => {
                     records.extend(decided.into_iter().map(|record| (record.order_id, record)));
+                    fresh.retain(|wish| !records.contains_key(&wish.order_id));
+                    // What could not be decided may have been, before its product became unreadable.
+                    let known = self.known(&fresh).await?.records;
+                    records.extend(known.into_iter().map(|record| (record.order_id, record)));
                     return Ok(records);
                 }
                 // A duplicate key ends the transaction at the first one. Known orders are decided by their record, whatever
                 // the products are like by now, so look all of them up at once and go on without them.
                 Err(Failure::Duplicate) => {
-                    let ids: Vec<_> = fresh.iter().map(|wish| wish.order_id).collect();
-                    let known = self.store.reservations(&ids).await?;
-                    records.extend(known.into_iter().map(|record| (record.order_id, record)));
+                    let known = self.known(&fresh).await?;
+                    let found = known
+                        .records
+                        .into_iter()
+                        .map(|record| (record.order_id, record));
+                    records.extend(found);
+                    let is_known = |id| records.contains_key(id) || known.unreadable.contains(id);
+                    fresh.retain(|wish| !is_known(&wish.order_id));
                 }
                 Err(failure) => return Err(failure.into()),
             }
         }
         Err(Failure::Conflict.into())
+    }
+
+    async fn known(&self, wishes: &[&Wish]) -> Result<Known, Error> {
+        if wishes.is_empty() {
+            return Ok(Known::default());
+        }
+        let ids: Vec<_> = wishes.iter().map(|wish| wish.order_id).collect();
+        Ok(self.store.reservations(&ids).await?)
     }
 
     async fn decide(&self, wishes: &[&Wish]) -> Result<Vec<Recorded>, Failure> {

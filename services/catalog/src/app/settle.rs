@@ -24,6 +24,6 @@ impl Catalog {
 
     /// What is on record about orders.
     pub(crate) async fn get_reservations(&self, order_ids: &[Id]) -> Result<Vec<Recorded>, Error> {
-        Ok(self.stock.store.reservations(order_ids).await?)
+        Ok(self.stock.store.reservations(order_ids).await?.records)
     }
 }

@@ -12,10 +12,11 @@ pub(crate) struct Adjustment {
     pub(crate) reason: String,
 }
 
-/// The stock after an adjustment, unless it would leave 0–10¹².
+/// The stock after an adjustment, unless it would leave 0–10¹². Cancelled orders may have brought it above; then it can still be
+/// lowered.
 pub(crate) fn adjusted(stock: i64, delta: i64) -> Option<i64> {
     let after = stock.checked_add(delta)?;
-    (0..=MAX_STOCK).contains(&after).then_some(after)
+    (after >= 0 && (delta < 0 || after <= MAX_STOCK)).then_some(after)
 }
 
 #[cfg(test)]
@@ -29,5 +30,6 @@ mod tests {
         assert_eq!(adjusted(MAX_STOCK - 1, 1), Some(MAX_STOCK));
         assert_eq!(adjusted(MAX_STOCK, 1), None);
         assert_eq!(adjusted(1, i64::MAX), None);
+        assert_eq!(adjusted(MAX_STOCK + 10, -1), Some(MAX_STOCK + 9));
     }
 }

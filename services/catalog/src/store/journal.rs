@@ -1,7 +1,7 @@
 use futures::TryStreamExt;
 use mongodb::{
     ClientSession,
-    bson::{doc, oid::ObjectId},
+    bson::{Document, deserialize_from_document, doc, oid::ObjectId},
     error::Error,
 };
 use orderflow_contract::Id;
@@ -33,7 +33,8 @@ impl Store {
         Ok(())
     }
 
-    /// Entries behind one, oldest first.
+    /// Entries behind one, oldest first. One that cannot be read is reported and comes without orders: nobody settles it, and
+    /// those behind it are found.
     pub(crate) async fn entries(
         &self,
         behind: Option<ObjectId>,
@@ -41,13 +42,21 @@ impl Store {
     ) -> Result<Vec<Entry>, Error> {
         let filter = behind.map_or_else(Default::default, |id| doc! { "_id": { "$gt": id } });
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let cursor = self
-            .journal
-            .find(filter)
-            .sort(doc! { "_id": 1 })
-            .limit(limit)
-            .await?;
-        cursor.try_collect().await
+        let journal = self.journal.clone_with_type::<Document>();
+        let found = journal.find(filter).sort(doc! { "_id": 1 }).limit(limit);
+        let found: Vec<_> = found.await?.try_collect().await?;
+        let read = |document: Document| {
+            let id = document.get_object_id("_id").ok()?;
+            let entry = deserialize_from_document(document).unwrap_or_else(|error| {
+                tracing::error!(entry = %id, %error, "a broken entry of the journal");
+                Entry {
+                    id,
+                    orders: Vec::new(),
+                }
+            });
+            Some(entry)
+        };
+        Ok(found.into_iter().filter_map(read).collect())
     }
 
     pub(crate) async fn delete_entries(&self, ids: &[ObjectId]) -> Result<(), Error> {

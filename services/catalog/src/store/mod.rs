@@ -11,7 +11,7 @@ use orderflow_mongo::{Failure, Transaction};
 pub(crate) use journal::Entry;
 pub(crate) use ledger::{First, Row};
 pub(crate) use products::{Listing, Order, Position};
-pub(crate) use reservations::{Recorded, State};
+pub(crate) use reservations::{Known, Recorded, State};
 
 /// The collections of this service.
 #[derive(Clone)]

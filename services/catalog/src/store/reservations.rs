@@ -88,15 +88,11 @@ impl Store {
         Ok(())
     }
 
-    /// Those of the orders that are known. A record that cannot be read is reported and left out.
-    pub(crate) async fn reservations(&self, order_ids: &[Id]) -> Result<Vec<Recorded>, Error> {
+    /// Those of the orders that are known.
+    pub(crate) async fn reservations(&self, order_ids: &[Id]) -> Result<Known, Error> {
         let reservations = self.reservations.clone_with_type::<Document>();
-        let documents: Vec<_> = reservations
-            .find(among(order_ids))
-            .await?
-            .try_collect()
-            .await?;
-        Ok(documents.into_iter().filter_map(read).collect())
+        let found = reservations.find(among(order_ids)).await?;
+        Ok(Known::read(found.try_collect().await?))
     }
 
     /// Those of the orders that are known, as a transaction sees them.
@@ -104,17 +100,17 @@ impl Store {
         &self,
         session: &mut ClientSession,
         order_ids: &[Id],
-    ) -> Result<Vec<Recorded>, Failure> {
+    ) -> Result<Known, Failure> {
         let reservations = self.reservations.clone_with_type::<Document>();
         let mut cursor = reservations
             .find(among(order_ids))
             .session(&mut *session)
             .await?;
-        let mut records = Vec::new();
+        let mut documents = Vec::new();
         while let Some(document) = cursor.next(session).await.transpose()? {
-            records.extend(read(document));
+            documents.push(document);
         }
-        Ok(records)
+        Ok(Known::read(documents))
     }
 
     /// HELD to RELEASED, each once.
@@ -139,9 +135,27 @@ fn among(order_ids: &[Id]) -> Document {
     doc! { "_id": { "$in": ids } }
 }
 
-fn read(document: Document) -> Option<Recorded> {
-    let id = document.get_str("_id").unwrap_or_default().to_owned();
-    deserialize_from_document(document)
-        .inspect_err(|error| tracing::error!(order = id, %error, "a broken reservation"))
-        .ok()
+/// What is on record about orders.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) records: Vec<Recorded>,
+    /// Orders of which there is a record that cannot be read, perhaps of a newer version: nothing can be said about them.
+    pub(crate) unreadable: Vec<Id>,
+}
+
+impl Known {
+    fn read(documents: Vec<Document>) -> Self {
+        let mut known = Self::default();
+        for document in documents {
+            let id: Option<Id> = document.get_str("_id").ok().and_then(|id| id.parse().ok());
+            match deserialize_from_document(document) {
+                Ok(record) => known.records.push(record),
+                Err(error) => {
+                    tracing::error!(order = ?id, %error, "a broken reservation");
+                    known.unreadable.extend(id);
+                }
+            }
+        }
+        known
+    }
 }

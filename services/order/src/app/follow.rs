@@ -81,19 +81,22 @@ impl Orders {
             unsettled.extend(entries.iter().map(|entry| entry.id.clone()));
             let is_due = |entry: &&Entry| seen.age(&entry.id) >= PATIENCE;
             let due: Vec<_> = entries.iter().filter(is_due).collect();
-            match self.finish(&due).await {
-                Ok(done) => {
-                    for id in &done {
-                        unsettled.remove(id);
-                    }
-                    if !done.is_empty() {
-                        self.inventory.settle(done).await?;
+            let mut done = Vec::new();
+            for entry in due {
+                match self.finish(entry).await {
+                    Ok(true) => done.push(entry.id.clone()),
+                    Ok(false) => tracing::error!(entry = entry.id, "an entry cannot be settled"),
+                    Err(error) => {
+                        let cause = status::chain(&error);
+                        tracing::warn!(entry = entry.id, cause, "an entry of the journal waits");
                     }
                 }
-                Err(error) => {
-                    let cause = status::chain(&error);
-                    tracing::warn!(cause, entries = due.len(), "entries of the journal wait");
-                }
+            }
+            for id in &done {
+                unsettled.remove(id);
+            }
+            if !done.is_empty() {
+                self.inventory.settle(done).await?;
             }
             page_token = next;
         }
@@ -101,39 +104,23 @@ impl Orders {
         Ok(())
     }
 
-    /// Writes the orders of these entries that do not exist, and gives the entries of which every order exists now,
-    /// acknowledged by a majority.
-    async fn finish(&self, entries: &[&Entry]) -> Result<Vec<String>, Error> {
-        let mut done = Vec::new();
-        // Entry by entry: what one of them lacks is no other's concern, and together they might not fit into a message.
-        for entry in entries {
-            let mut existing = self.store.existing(&entry.order_ids).await?;
-            let missing: Vec<_> = entry
-                .order_ids
-                .iter()
-                .filter(|id| !existing.contains(id))
-                .copied()
-                .collect();
-            if !missing.is_empty() {
-                let reservations = self.inventory.reservations(&missing).await?;
-                let orders: Vec<_> = reservations.iter().filter_map(pending).collect();
-                let written = write(&self.store, &orders).await?;
-                tracing::info!(
-                    orders = written.len(),
-                    "wrote orders that were left to be written"
-                );
-                existing.extend(written.iter().map(|order| order.id));
-            }
-            if entry.order_ids.iter().all(|id| existing.contains(id)) {
-                done.push(entry.id.clone());
-            } else {
-                tracing::error!(
-                    entry = entry.id,
-                    "an entry of the journal cannot be settled"
-                );
-            }
+    /// Writes the orders of an entry that do not exist. True if every order of it exists now, acknowledged by a majority.
+    async fn finish(&self, entry: &Entry) -> Result<bool, Error> {
+        let mut existing = self.store.existing(&entry.order_ids).await?;
+        let missing = entry.order_ids.iter().filter(|id| !existing.contains(id));
+        let missing: Vec<_> = missing.copied().collect();
+        if !missing.is_empty() {
+            let reservations = self.inventory.reservations(&missing).await?;
+            let orders: Vec<_> = reservations.iter().filter_map(pending).collect();
+            let written = write(&self.store, &orders).await?;
+            tracing::info!(
+                orders = written.len(),
+                "wrote orders that were left to be written"
+            );
+            existing.extend(written.iter().map(|order| order.id));
         }
-        Ok(done)
+        // One without orders could not be read where it is kept.
+        Ok(!entry.order_ids.is_empty() && entry.order_ids.iter().all(|id| existing.contains(id)))
     }
 
     async fn resume_cancelling(&self, seen: &mut Seen<Id>) -> Result<(), Error> {

@@ -79,14 +79,17 @@ async fn place(
             Vec::new()
         }
     };
-    let mut written = written.into_iter();
     let mut placed = Vec::with_capacity(reserved.len());
     for outcome in reserved {
         placed.push(match outcome {
             Reserved::Yes(reservation) if reservation.is_released => {
                 released(&store, reservation.order_id).await
             }
-            Reserved::Yes(_) => written.next().ok_or(Error::Unknown),
+            Reserved::Yes(reservation) => {
+                let id = reservation.order_id;
+                let order = written.iter().find(|order| order.id == id);
+                order.cloned().ok_or(Error::Unknown)
+            }
             Reserved::Refused(lines) => Err(Error::Refused(lines)),
             Reserved::LinesDiffer => Err(Error::RequestIdReused),
             Reserved::Undecided => Err(Error::Unknown),
@@ -124,7 +127,8 @@ pub(super) fn pending(reservation: &Reservation) -> Option<Order> {
     })
 }
 
-/// Writes orders, or finds them as others have written them: the same orders as they are now, acknowledged by a majority.
+/// Writes orders, or finds them as others have written them: as they are now, acknowledged by a majority. What is left out is
+/// there, but could not be seen or read in time.
 pub(super) async fn write(
     store: &Store,
     orders: &[Order],
@@ -133,41 +137,31 @@ pub(super) async fn write(
         return Ok(Vec::new());
     }
     let until = Instant::now() + WRITING;
-    loop {
-        match write_once(store, orders).await {
-            Ok(Some(written)) => return Ok(written),
-            Ok(None) if Instant::now() > until => return Ok(Vec::new()),
-            // There already, but not yet for a majority. The same insert again tells.
-            Ok(None) => {}
-            // The outcome is unknown, and the same insert again tells.
+    let there_already = loop {
+        match store.insert_orders(orders).await {
+            Ok(there_already) => break there_already,
+            // The outcome is unknown. The same insert again tells.
             Err(error) if is_outage(&error) && Instant::now() < until => {
                 tracing::warn!(%error, orders = orders.len(), "orders could not be written, trying again");
+                sleep(Duration::from_millis(50)).await;
             }
             Err(error) => return Err(error),
         }
-        sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// `None` if some are there but cannot be seen yet.
-async fn write_once(
-    store: &Store,
-    orders: &[Order],
-) -> Result<Option<Vec<Order>>, mongodb::error::Error> {
-    let mut now = orders.to_vec();
-    let there_already = store.insert_orders(orders).await?;
+    };
     if there_already.is_empty() {
-        return Ok(Some(now));
+        return Ok(orders.to_vec());
     }
     let ids: Vec<_> = there_already.iter().map(|i| orders[*i].id).collect();
-    let found = store.orders(&ids).await?;
-    for i in there_already {
-        match found.iter().find(|order| order.id == orders[i].id) {
-            Some(order) => now[i].clone_from(order),
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(now))
+    let is_new = |(i, _): &(usize, &Order)| !there_already.contains(i);
+    let new = orders
+        .iter()
+        .enumerate()
+        .filter(is_new)
+        .map(|(_, order)| order.clone());
+    let mut written: Vec<_> = new.collect();
+    // A duplicate counts only once a majority has seen what it met, so these are read as a majority knows them.
+    written.extend(store.orders(&ids).await?);
+    Ok(written)
 }
 
 /// The order of a reservation whose stock was given back: cancelled, or about to be.

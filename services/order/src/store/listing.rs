@@ -104,6 +104,14 @@ impl Listing {
         filter
     }
 
+    /// The order of a position. It must be one of this list: a position is no right, and whose place among one's own orders one
+    /// may ask for is known. Its status may have changed from page to page.
+    fn of_this_list(&self, id: Id) -> Document {
+        let mut filter = self.conditions();
+        filter.insert("_id", id.to_string());
+        filter
+    }
+
     /// One index range for each status and tie.
     fn filter(&self, position: Option<&[Bson]>) -> Document {
         let conditions = self.conditions();
@@ -127,7 +135,7 @@ impl Store {
     ) -> Result<Option<Vec<domain::Order>>, Error> {
         let position = match listing.behind {
             None => None,
-            Some(id) => match self.document(id).await? {
+            Some(id) => match self.orders.find_one(listing.of_this_list(id)).await? {
                 Some(document) => Some(listing.order.position(&document, id)),
                 None => return Ok(None),
             },

@@ -2,14 +2,14 @@ use std::collections::HashSet;
 
 use futures::TryStreamExt;
 use mongodb::{
-    bson::{DateTime, doc},
+    bson::{DateTime, Document, deserialize_from_document, doc},
     error::Error,
-    options::{Hint, ReturnDocument},
+    options::ReturnDocument,
 };
 use orderflow_contract::Id;
 use serde::{Deserialize, Serialize};
 
-use super::{Store, indexes::all_by_time};
+use super::Store;
 use crate::domain::{Line, Move, Order, Status};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -80,14 +80,15 @@ impl From<OrderDocument> for Order {
 impl Store {
     /// An order, as a majority knows it.
     pub(crate) async fn order(&self, id: Id) -> Result<Option<Order>, Error> {
-        Ok(self.document(id).await?.map(Order::from))
+        let found = self.orders.find_one(doc! { "_id": id.to_string() }).await?;
+        Ok(found.map(Order::from))
     }
 
-    /// Those of the orders that exist, as a majority knows them.
+    /// Those of the orders that exist, as a majority knows them. One that cannot be read is reported and left out.
     pub(crate) async fn orders(&self, ids: &[Id]) -> Result<Vec<Order>, Error> {
         let ids: Vec<_> = ids.iter().map(Id::to_string).collect();
-        let found = self.orders.find(doc! { "_id": { "$in": ids } }).await?;
-        found.map_ok(Order::from).try_collect().await
+        self.readable(doc! { "_id": { "$in": ids } }, doc! {}, None)
+            .await
     }
 
     /// Which of the orders exist, as a majority knows it; read from the index alone.
@@ -108,22 +109,34 @@ impl Store {
     /// Orders that are being cancelled, oldest first.
     pub(crate) async fn cancelling(&self, limit: i64) -> Result<Vec<Order>, Error> {
         let filter = doc! { "status": Status::Cancelling.name() };
-        let sort = doc! { "create_time": 1, "_id": 1 };
-        let found = self
-            .orders
-            .find(filter)
-            .sort(sort)
-            .hint(Hint::Keys(all_by_time()));
-        found
-            .limit(limit)
-            .await?
-            .map_ok(Order::from)
-            .try_collect()
+        self.readable(filter, doc! { "create_time": 1, "_id": 1 }, Some(limit))
             .await
     }
 
-    pub(super) async fn document(&self, id: Id) -> Result<Option<OrderDocument>, Error> {
-        self.orders.find_one(doc! { "_id": id.to_string() }).await
+    /// What can be read of what is found: one order that cannot, perhaps of a newer version, must not take others with it.
+    async fn readable(
+        &self,
+        filter: Document,
+        sort: Document,
+        limit: Option<i64>,
+    ) -> Result<Vec<Order>, Error> {
+        let orders = self.orders.clone_with_type::<Document>();
+        let mut found = orders.find(filter).sort(sort);
+        if let Some(limit) = limit {
+            found = found.limit(limit);
+        }
+        let found: Vec<_> = found.await?.try_collect().await?;
+        let read = |document: Document| {
+            let id = document.get_str("_id").unwrap_or_default().to_owned();
+            deserialize_from_document::<OrderDocument>(document)
+                .inspect_err(|error| tracing::error!(order = id, %error, "a broken order"))
+                .ok()
+        };
+        Ok(found
+            .into_iter()
+            .filter_map(read)
+            .map(Order::from)
+            .collect())
     }
 
     /// Inserts orders, each on its own. `Ok` says that all of them are acknowledged by a majority, and gives the indices of

@@ -37,7 +37,7 @@ struct Grouped {
     #[serde(rename = "_id")]
     key: GroupKey,
     orders: i64,
-    revenue: i64,
+    revenue: Bson,
 }
 
 #[derive(Deserialize)]
@@ -111,9 +111,18 @@ impl Store {
             day: group.key.day,
             currency: group.key.currency,
             orders: group.orders,
-            revenue: group.revenue,
+            revenue: saturated(&group.revenue),
         };
         groups.map_ok(row).try_collect().await
+    }
+}
+
+/// A sum of 64-bit numbers becomes a double where it no longer is one; so much is as much as can be said.
+fn saturated(sum: &Bson) -> i64 {
+    match sum {
+        Bson::Int32(sum) => (*sum).into(),
+        Bson::Int64(sum) => *sum,
+        _ => i64::MAX,
     }
 }
 
@@ -123,7 +132,7 @@ fn added_up(rows: Vec<DayRow>) -> Vec<DayRow> {
     for row in rows {
         let sum = sums.entry((row.day, row.currency)).or_default();
         sum.0 += row.orders;
-        sum.1 += row.revenue;
+        sum.1 = sum.1.saturating_add(row.revenue);
     }
     let row = |((day, currency), (orders, revenue))| DayRow {
         day,
