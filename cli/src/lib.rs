@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+pub mod bench;
 pub mod demo;
 pub mod initiate;
+pub mod processes;
 pub mod secrets;
 mod system;
 pub mod up;

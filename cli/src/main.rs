@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use orderflow_cli::{demo, initiate, secrets, up};
+use orderflow_cli::{bench, demo, initiate, processes, secrets, up};
 
 /// OrderFlow: an e-commerce order backend
 #[derive(Parser)]
@@ -26,6 +26,8 @@ enum Command {
     Up(up::Args),
     /// Fill a running shop with products, and print a first order, ready to paste
     Demo(demo::Args),
+    /// Measure how fast it is
+    Bench(bench::Args),
     /// Write new secrets for a deployment
     Keygen {
         /// The file to write, which must not exist
@@ -38,11 +40,15 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Some(ended) = processes::as_told().await {
+        return ended;
+    }
     let cli = Cli::parse();
     let result: Result<(), String> = match cli.command {
         None => up::up(cli.up).await.map_err(|error| error.to_string()),
         Some(Command::Up(args)) => up::up(args).await.map_err(|error| error.to_string()),
         Some(Command::Demo(args)) => demo::demo(args).await.map_err(|error| error.to_string()),
+        Some(Command::Bench(args)) => bench::bench(args).await.map_err(|error| error.to_string()),
         Some(Command::Keygen { path }) => secrets::write(&path)
             .map(|()| {
                 println!(

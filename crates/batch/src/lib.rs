@@ -1,6 +1,10 @@
 #![doc = include_str!("../README.md")]
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
 
@@ -17,9 +21,15 @@ impl<I, O> Clone for Batcher<I, O> {
     }
 }
 
+/// Under this target each batch is logged, at level DEBUG: its kind (`batch`), its `items`, and for how many microseconds the
+/// first of them waited (`waited_us`), the batch held the turn (`turn_us`) and it took altogether (`took_us`).
+pub const LOG_TARGET: &str = "orderflow_batches";
+
 /// How much goes together, and how much may wait.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// What kind of batches these are, for the log.
+    pub name: &'static str,
     /// How many batches may be on their way at once: only one of them holds the turn.
     pub lanes: usize,
     /// Items that may wait; more are turned away.
@@ -44,11 +54,22 @@ pub enum Refused {
 struct Job<I, O> {
     item: I,
     weight: usize,
+    since: Instant,
     answer: oneshot::Sender<O>,
 }
 
 /// The right to run, held by one batch at a time. Dropping it lets the next batch begin.
-pub struct Turn<I, O>(OwnedMutexGuard<Waiting<I, O>>);
+pub struct Turn<I, O> {
+    _waiting: OwnedMutexGuard<Waiting<I, O>>,
+    since: Instant,
+    held: Arc<OnceLock<Duration>>,
+}
+
+impl<I, O> Drop for Turn<I, O> {
+    fn drop(&mut self) {
+        let _ = self.held.set(self.since.elapsed());
+    }
+}
 
 struct Waiting<I, O> {
     queue: mpsc::Receiver<Job<I, O>>,
@@ -83,6 +104,7 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         let job = Job {
             item,
             weight,
+            since: Instant::now(),
             answer,
         };
         self.queue.try_send(job).map_err(|error| match error {
@@ -101,15 +123,31 @@ async fn lane<I: Send + 'static, O: Send + 'static, F>(
     F: Future<Output = Vec<O>> + Send + 'static,
 {
     loop {
-        let mut turn = Turn(waiting.clone().lock_owned().await);
-        let Some(jobs) = turn.0.gather(limits).await else {
+        let mut waiting = waiting.clone().lock_owned().await;
+        let Some(jobs) = waiting.gather(limits).await else {
             return;
+        };
+        let since = Instant::now();
+        let waited = jobs.first().map(|job| since - job.since);
+        let held = Arc::new(OnceLock::new());
+        let turn = Turn {
+            _waiting: waiting,
+            since,
+            held: held.clone(),
         };
         let (items, answers): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|job| (job.item, job.answer)).unzip();
         // In a task of its own, so that a batch that panics takes its own items with it and nothing else.
         match tokio::spawn(run(items, turn)).await {
             Ok(outcomes) => {
+                tracing::debug!(
+                    target: LOG_TARGET,
+                    batch = limits.name,
+                    items = outcomes.len(),
+                    waited_us = waited.unwrap_or_default().as_micros() as u64,
+                    turn_us = held.get().copied().unwrap_or_default().as_micros() as u64,
+                    took_us = since.elapsed().as_micros() as u64,
+                );
                 for (answer, outcome) in answers.into_iter().zip(outcomes) {
                     // Who stopped waiting does not want to know.
                     let _ = answer.send(outcome);
@@ -166,6 +204,7 @@ mod tests {
     use super::*;
 
     const LIMITS: Limits = Limits {
+        name: "test",
         lanes: 1,
         queue: 100,
         items: 10,

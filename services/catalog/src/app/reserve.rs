@@ -28,6 +28,7 @@ pub(crate) enum Outcome {
 
 /// One batch at a time, merged from what the order service's replicas have sent meanwhile.
 const LANE: Limits = Limits {
+    name: "reserve",
     lanes: 1,
     queue: 256,
     items: 8,

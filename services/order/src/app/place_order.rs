@@ -16,6 +16,7 @@ use crate::{
 /// Two lanes: while one writes its orders, the other reserves. More of them would make smaller batches. The weight is in lines:
 /// a batch must fit into one transaction of the catalog, and into its time.
 const LANES: Limits = Limits {
+    name: "place",
     lanes: 2,
     queue: 2_048,
     items: 256,

@@ -1,0 +1,280 @@
+//! Who buys, and what there is to buy.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use orderflow_contract::Id;
+use orderflow_proto::{
+    catalog::v1::{
+        CreateProductRequest, GetProductRequest, catalog_service_client::CatalogServiceClient,
+    },
+    money::v1::Money,
+    order::v1::{CreateOrderLine, CreateOrderRequest, order_service_client::OrderServiceClient},
+    user::v1::{LoginRequest, RegisterRequest, user_service_client::UserServiceClient},
+};
+use tonic::{
+    Code, Request, Status,
+    metadata::{Ascii, MetadataValue},
+    transport::{Channel, Endpoint},
+};
+
+use super::load::Client;
+use crate::demo::Error;
+
+const PASSWORD: &str = "a password for the benchmark";
+/// How many products are created at once.
+const AT_ONCE: usize = 32;
+/// More than any run can buy.
+const STOCK: i64 = 1_000_000_000;
+
+/// A shop with buyers.
+pub(super) struct Shop {
+    channels: Vec<Channel>,
+    buyers: Vec<Buyer>,
+    products: Arc<[String]>,
+}
+
+/// Somebody who is signed in.
+#[derive(Clone)]
+struct Buyer {
+    id: Id,
+    bearer: MetadataValue<Ascii>,
+}
+
+/// What a shop is to have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    pub(super) connections: usize,
+    pub(super) buyers: usize,
+    pub(super) products: usize,
+}
+
+impl Shop {
+    /// Registers people and offers products, all of them new.
+    pub(super) async fn open(gateways: &[String], size: Size) -> Result<Self, Error> {
+        let mut channels = Vec::with_capacity(size.connections);
+        for gateway in gateways
+            .iter()
+            .cycle()
+            .take(size.connections.max(gateways.len()))
+        {
+            channels.push(connect(gateway).await?);
+        }
+        let run = Id::random();
+        let sign_up = |n: usize| {
+            sign_up(
+                channels[n % channels.len()].clone(),
+                format!("bench-{run}-{n}@bench.example"),
+            )
+        };
+        let mut people = Vec::with_capacity(size.buyers + 1);
+        for n in 0..=size.buyers {
+            people.push(sign_up(n).await?);
+        }
+        let seller = people.pop().expect("there is one more than buyers");
+        let products: Vec<_> = stream::iter(0..size.products)
+            .map(|n| {
+                offer(
+                    channels[n % channels.len()].clone(),
+                    seller.bearer.clone(),
+                    n,
+                )
+            })
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(Self {
+            channels,
+            buyers: people,
+            products: products.into(),
+        })
+    }
+
+    /// Clients that place orders of `lines` lines, of the first `products` products.
+    pub(super) fn order_clients(
+        &self,
+        clients: usize,
+        lines: usize,
+        products: usize,
+    ) -> Vec<OrderClient> {
+        let client = |n: usize| OrderClient {
+            orders: OrderServiceClient::new(self.channels[n % self.channels.len()].clone()),
+            buyer: self.buyers[n % self.buyers.len()].clone(),
+            products: self.products.clone(),
+            lines,
+            among: products.min(self.products.len()),
+            history: History::default(),
+        };
+        (0..clients).map(client).collect()
+    }
+
+    /// Clients that read products.
+    pub(super) fn read_clients(&self, clients: usize, products: usize) -> Vec<ReadClient> {
+        let client = |n: usize| ReadClient {
+            catalog: CatalogServiceClient::new(self.channels[n % self.channels.len()].clone()),
+            bearer: self.buyers[n % self.buyers.len()].bearer.clone(),
+            products: self.products.clone(),
+            among: products.min(self.products.len()),
+        };
+        (0..clients).map(client).collect()
+    }
+
+    /// The ids of its products.
+    pub(super) fn products(&self) -> &[String] {
+        &self.products
+    }
+}
+
+async fn connect(gateway: &str) -> Result<Channel, Error> {
+    let no_gateway = || Error::NoGateway(gateway.to_owned());
+    Endpoint::from_shared(format!("http://{gateway}"))
+        .map_err(|_| no_gateway())?
+        .connect_timeout(Duration::from_secs(2))
+        .tcp_nodelay(true)
+        .connect()
+        .await
+        .map_err(|_| no_gateway())
+}
+
+async fn sign_up(channel: Channel, email: String) -> Result<Buyer, Error> {
+    let mut users = UserServiceClient::new(channel);
+    let register = RegisterRequest {
+        name: "Bench".to_owned(),
+        email: email.clone(),
+        password: PASSWORD.to_owned(),
+    };
+    let registered = users
+        .register(register)
+        .await
+        .map_err(|s| failed("Register", &s))?;
+    let login = LoginRequest {
+        email,
+        password: PASSWORD.to_owned(),
+    };
+    let login = users.login(login).await.map_err(|s| failed("Login", &s))?;
+    let user = registered.into_inner().user.unwrap_or_default();
+    let bearer = format!("Bearer {}", login.into_inner().access_token);
+    Ok(Buyer {
+        id: user
+            .id
+            .parse()
+            .map_err(|_| failed("Register", &Status::internal("no user id")))?,
+        bearer: bearer.parse().expect("a token is ASCII"),
+    })
+}
+
+async fn offer(channel: Channel, bearer: MetadataValue<Ascii>, n: usize) -> Result<String, Error> {
+    let mut request = Request::new(CreateProductRequest {
+        name: format!("Benchmark product {n}"),
+        description: "It is bought very often.".to_owned(),
+        price: Some(Money {
+            currency_code: "TRY".to_owned(),
+            minor_units: 100 + n as i64 % 900,
+        }),
+        stock: STOCK,
+        request_id: String::new(),
+    });
+    request.metadata_mut().insert("authorization", bearer);
+    let created = CatalogServiceClient::new(channel)
+        .create_product(request)
+        .await;
+    let created = created.map_err(|status| failed("CreateProduct", &status))?;
+    Ok(created.into_inner().product.unwrap_or_default().id)
+}
+
+fn failed(what: &'static str, status: &Status) -> Error {
+    Error::Call {
+        what,
+        code: status.code(),
+        message: status.message().to_owned(),
+    }
+}
+
+/// What a client was told about its orders, to be compared with what is on record.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    /// Acknowledged: they must exist.
+    pub(super) acknowledged: Vec<Id>,
+    /// Only ever refused for certain: they must not.
+    pub(super) refused: Vec<Id>,
+}
+
+/// Somebody who orders, each time something else.
+pub(super) struct OrderClient {
+    orders: OrderServiceClient<Channel>,
+    buyer: Buyer,
+    products: Arc<[String]>,
+    lines: usize,
+    among: usize,
+    pub(super) history: History,
+}
+
+impl Client for OrderClient {
+    async fn call(&mut self) -> Result<(), String> {
+        let first = rand::random_range(0..self.among);
+        let line = |n: usize| CreateOrderLine {
+            product_id: self.products[(first + n) % self.among].clone(),
+            quantity: 1,
+            expected_unit_price: None,
+        };
+        let request_id = Id::random().to_string();
+        let mut request = Request::new(CreateOrderRequest {
+            lines: (0..self.lines).map(line).collect(),
+            request_id: request_id.clone(),
+        });
+        request
+            .metadata_mut()
+            .insert("authorization", self.buyer.bearer.clone());
+        match self.orders.create_order(request).await {
+            Ok(created) => {
+                let order = created.into_inner().order.unwrap_or_default();
+                let id = order.id.parse().map_err(|_| "no order id".to_owned())?;
+                self.history.acknowledged.push(id);
+                Ok(())
+            }
+            Err(status) => {
+                if is_definite(status.code()) {
+                    let user_id = self.buyer.id.to_string();
+                    let id = Id::derived(&[user_id.as_bytes(), request_id.as_bytes()]);
+                    self.history.refused.push(id);
+                }
+                Err(format!("{:?}", status.code()))
+            }
+        }
+    }
+}
+
+/// The codes that say for certain that nothing was made.
+fn is_definite(code: Code) -> bool {
+    !matches!(
+        code,
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Aborted
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::Internal
+    )
+}
+
+/// Somebody who looks at products.
+pub(super) struct ReadClient {
+    catalog: CatalogServiceClient<Channel>,
+    bearer: MetadataValue<Ascii>,
+    products: Arc<[String]>,
+    among: usize,
+}
+
+impl Client for ReadClient {
+    async fn call(&mut self) -> Result<(), String> {
+        let id = self.products[rand::random_range(0..self.among)].clone();
+        let mut request = Request::new(GetProductRequest { id });
+        request
+            .metadata_mut()
+            .insert("authorization", self.bearer.clone());
+        let found = self.catalog.get_product(request).await;
+        found
+            .map(drop)
+            .map_err(|status| format!("{:?}", status.code()))
+    }
+}

@@ -1,0 +1,142 @@
+//! The programs as processes of their own, as a deployment runs them.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{SocketAddr, TcpListener},
+    process::{ExitCode, Stdio},
+    time::Duration,
+};
+
+use orderflow_chassis::health;
+use tokio::{
+    process::{Child, ChildStderr, Command},
+    time::{Instant, sleep},
+};
+
+/// Set in a process that is to be one program and nothing else.
+pub const PROGRAM: &str = "ORDERFLOW_PROGRAM";
+
+/// Is the program that [`PROGRAM`] names, if it names one. By the environment, since each reads its own command line.
+pub async fn as_told() -> Option<ExitCode> {
+    Some(match std::env::var(PROGRAM).ok()?.as_str() {
+        "user" => orderflow_user::main().await,
+        "catalog" => orderflow_catalog::main().await,
+        "order" => orderflow_order::main().await,
+        "gateway" => orderflow_gateway::main().await,
+        other => {
+            eprintln!("{PROGRAM} must be user, catalog, order or gateway, not {other:?}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// A whole system: one user service, and as many of the other programs as there are replicas. The nth gateway talks to the
+/// nth order service, and that one to the nth catalog. All of them end when this is dropped.
+pub struct Processes(Vec<Process>);
+
+/// One program.
+pub struct Process {
+    /// Which one.
+    pub program: &'static str,
+    /// Where it listens.
+    pub address: SocketAddr,
+    child: Child,
+}
+
+impl Process {
+    /// Its process id; `None` once it has ended.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Its log, a JSON object a line. It must be read.
+    pub fn take_log(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
+    }
+}
+
+impl Processes {
+    /// Starts them, from settings as in a `.env`.
+    pub fn start(settings: &HashMap<String, String>, replicas: usize) -> io::Result<Self> {
+        let mut list = Vec::new();
+        let user = start("user", settings, &[])?;
+        let users = ("USER_URL", user.address);
+        list.push(user);
+        for _ in 0..replicas {
+            let catalog = start("catalog", settings, &[users])?;
+            let catalogs = ("CATALOG_URL", catalog.address);
+            let order = start("order", settings, &[users, catalogs])?;
+            let orders = ("ORDER_URL", order.address);
+            let gateway = start("gateway", settings, &[users, catalogs, orders])?;
+            list.extend([catalog, order, gateway]);
+        }
+        Ok(Self(list))
+    }
+
+    /// Waits until all gateways say that what is behind them is ready.
+    pub async fn ready(&self, within: Duration) -> Result<(), String> {
+        let until = Instant::now() + within;
+        for gateway in self.gateways() {
+            while let Err(problem) = health::ask(gateway).await {
+                if Instant::now() > until {
+                    return Err(problem);
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the gateways listen.
+    pub fn gateways(&self) -> impl Iterator<Item = SocketAddr> {
+        let gateways = self.0.iter().filter(|process| process.program == "gateway");
+        gateways.map(|process| process.address)
+    }
+
+    /// All of them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Process> {
+        self.0.iter_mut()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Process> {
+        self.0.iter()
+    }
+}
+
+/// Starts one at a free port, told where the others are.
+fn start(
+    program: &'static str,
+    settings: &HashMap<String, String>,
+    others: &[(&str, SocketAddr)],
+) -> io::Result<Process> {
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let urls = others
+        .iter()
+        .map(|(name, address)| (*name, format!("http://{address}")));
+    let child = Command::new(std::env::current_exe()?)
+        .env_clear()
+        .envs(settings)
+        .envs(urls)
+        .env(PROGRAM, program)
+        .env(
+            format!("{}_LISTEN", program.to_uppercase()),
+            address.to_string(),
+        )
+        .env("LOG_FORMAT", "json")
+        // No .env of a developer's.
+        .current_dir(std::env::temp_dir())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        // Ctrl-C is for this process, which ends them in its own time.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()?;
+    Ok(Process {
+        program,
+        address,
+        child,
+    })
+}
