@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::transaction::{DUPLICATE_KEY, Failure, WRITE_CONFLICT};
 
-/// Runs several guarded updates as one command within a transaction. Each statement (`{q, u}`) must match exactly one
-/// document.
+/// Runs several guarded updates as one command within a transaction. Together the statements (`{q, u, multi}`) must match
+/// exactly `expected` documents.
 ///
 /// Inside a transaction a failing statement comes back as `ok: 1` with `writeErrors`, and the server has by then ended the
 /// transaction: unseen, the next operation would fail in a way that looks transient and be replayed for ever.
@@ -17,8 +17,8 @@ pub async fn update(
     session: &mut ClientSession,
     collection: &str,
     statements: Vec<Document>,
+    expected: usize,
 ) -> Result<(), Failure> {
-    let expected = i64::try_from(statements.len()).expect("a batch is small");
     let command = doc! { "update": collection, "updates": statements };
     let reply = database.run_command(command).session(session).await?;
     if let Ok(errors) = reply.get_array("writeErrors") {
@@ -36,10 +36,10 @@ pub async fn update(
             "a writeConcernError within a transaction".to_owned(),
         ));
     }
-    let n = reply.get_i32("n").map_or(0, i64::from);
-    if n != expected {
+    let n = reply.get_i32("n").unwrap_or_default();
+    if usize::try_from(n) != Ok(expected) {
         return Err(Failure::Rejected(format!(
-            "{n} of {expected} statements matched"
+            "{n} of {expected} documents matched"
         )));
     }
     Ok(())

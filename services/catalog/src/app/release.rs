@@ -77,8 +77,8 @@ impl Catalog {
             for line in held.iter().flat_map(|record| &record.lines) {
                 *given.entry(line.product_id).or_default() += line.quantity;
             }
-            let ids = held.iter().map(|record| record.order_id);
-            self.stock.store.mark_released(session, ids).await?;
+            let ids: Vec<_> = held.iter().map(|record| record.order_id).collect();
+            self.stock.store.mark_released(session, &ids).await?;
             self.stock
                 .store
                 .give_stock(session, given.into_iter())

@@ -68,8 +68,9 @@ impl Store {
         session: &mut ClientSession,
         collection: &str,
         statements: Vec<Document>,
+        expected: usize,
     ) -> Result<(), Failure> {
-        orderflow_mongo::update(&self.database, session, collection, statements).await
+        orderflow_mongo::update(&self.database, session, collection, statements, expected).await
     }
 }
 

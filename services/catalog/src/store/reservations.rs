@@ -117,15 +117,12 @@ impl Store {
     pub(crate) async fn mark_released(
         &self,
         session: &mut ClientSession,
-        order_ids: impl Iterator<Item = Id>,
+        order_ids: &[Id],
     ) -> Result<(), Failure> {
-        let statement = |id: Id| {
-            doc! {
-                "q": { "_id": id.to_string(), "state": "HELD" },
-                "u": { "$set": { "state": "RELEASED" } },
-            }
-        };
-        self.update(session, RESERVATIONS, order_ids.map(statement).collect())
+        let mut held = among(order_ids);
+        held.insert("state", "HELD");
+        let release = doc! { "q": held, "u": { "$set": { "state": "RELEASED" } }, "multi": true };
+        self.update(session, RESERVATIONS, vec![release], order_ids.len())
             .await
     }
 }
