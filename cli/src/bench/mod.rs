@@ -116,7 +116,7 @@ async fn measure(args: &Args, target: &Target) -> Result<Report, Error> {
     let largest = |numbers: &[usize]| numbers.iter().copied().max().unwrap_or(1);
     let size = Size {
         connections: args.connections,
-        buyers: largest(&args.clients).min(32),
+        buyers: largest(&args.clients).min(16),
         products: largest(&args.products).max(largest(&args.lines)),
     };
     let shop = Shop::open(target.gateways(), size).await?;

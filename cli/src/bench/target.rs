@@ -90,6 +90,8 @@ impl Target {
             settings.insert(setting, database.clone());
         }
         settings.insert("MONGO_URL".to_owned(), mongo_url.clone());
+        // Nothing is measured while people sign up.
+        settings.insert("BCRYPT_COST".to_owned(), "10".to_owned());
         if args.profile {
             let log = format!("info,{}=debug", orderflow_batch::LOG_TARGET);
             settings.insert("LOG".to_owned(), log);
