@@ -92,7 +92,12 @@ impl Target {
         settings.insert("MONGO_URL".to_owned(), mongo_url.clone());
         // Nothing is measured while people sign up.
         settings.insert("BCRYPT_COST".to_owned(), "10".to_owned());
-        if args.profile {
+        for pair in std::env::var("BENCH_ENV").unwrap_or_default().split(',') {
+            if let Some((k, v)) = pair.split_once('=') {
+                settings.insert(k.to_owned(), v.to_owned());
+            }
+        }
+        if args.profile && std::env::var("BENCH_ENV").is_err() {
             let log = format!("info,{}=debug", orderflow_batch::LOG_TARGET);
             settings.insert("LOG".to_owned(), log);
         }

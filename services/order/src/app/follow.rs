@@ -82,8 +82,15 @@ impl Orders {
             let is_due = |entry: &&Entry| seen.age(&entry.id) >= PATIENCE;
             let due: Vec<_> = entries.iter().filter(is_due).collect();
             let mut done = Vec::new();
+            // Nearly always all of them exist: so one look for a whole page, not one for each entry.
+            let order_ids: Vec<_> = due
+                .iter()
+                .flat_map(|entry| &entry.order_ids)
+                .copied()
+                .collect();
+            let existing = self.store.existing(&order_ids).await?;
             for entry in due {
-                match self.finish(entry).await {
+                match self.finish(entry, &existing).await {
                     Ok(true) => done.push(entry.id.clone()),
                     Ok(false) => tracing::error!(entry = entry.id, "an entry cannot be settled"),
                     Err(error) => {
@@ -105,10 +112,9 @@ impl Orders {
     }
 
     /// Writes the orders of an entry that do not exist. True if every order of it exists now, acknowledged by a majority.
-    async fn finish(&self, entry: &Entry) -> Result<bool, Error> {
-        let mut existing = self.store.existing(&entry.order_ids).await?;
-        let missing = entry.order_ids.iter().filter(|id| !existing.contains(id));
-        let missing: Vec<_> = missing.copied().collect();
+    async fn finish(&self, entry: &Entry, existing: &HashSet<Id>) -> Result<bool, Error> {
+        let mut missing = entry.order_ids.clone();
+        missing.retain(|id| !existing.contains(id));
         if !missing.is_empty() {
             let reservations = self.inventory.reservations(&missing).await?;
             let orders: Vec<_> = reservations.iter().filter_map(pending).collect();
@@ -117,10 +123,10 @@ impl Orders {
                 orders = written.len(),
                 "wrote orders that were left to be written"
             );
-            existing.extend(written.iter().map(|order| order.id));
+            missing.retain(|id| !written.iter().any(|order| order.id == *id));
         }
         // One without orders could not be read where it is kept.
-        Ok(!entry.order_ids.is_empty() && entry.order_ids.iter().all(|id| existing.contains(id)))
+        Ok(missing.is_empty() && !entry.order_ids.is_empty())
     }
 
     async fn resume_cancelling(&self, seen: &mut Seen<Id>) -> Result<(), Error> {
