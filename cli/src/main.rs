@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use orderflow_cli::{demo, initiate, secrets, up};
+use orderflow_cli::{audit, demo, initiate, secrets, up};
 
 /// OrderFlow: an e-commerce order backend
 #[derive(Parser)]
@@ -26,6 +26,8 @@ enum Command {
     Up(up::Args),
     /// Fill a running shop with products, and print a first order, ready to paste
     Demo(demo::Args),
+    /// Check that all records of a system fit together; it may be busy
+    Audit(audit::Args),
     /// Write new secrets for a deployment
     Keygen {
         /// The file to write, which must not exist
@@ -43,6 +45,7 @@ async fn main() -> ExitCode {
         None => up::up(cli.up).await.map_err(|error| error.to_string()),
         Some(Command::Up(args)) => up::up(args).await.map_err(|error| error.to_string()),
         Some(Command::Demo(args)) => demo::demo(args).await.map_err(|error| error.to_string()),
+        Some(Command::Audit(args)) => audit::audit(args).await.map_err(|error| error.to_string()),
         Some(Command::Keygen { path }) => secrets::write(&path)
             .map(|()| {
                 println!(
