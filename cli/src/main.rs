@@ -26,7 +26,11 @@ enum Command {
     Up(up::Args),
     /// Fill a running shop with products, and print a first order, ready to paste
     Demo(demo::Args),
-    /// Check that all records of a system fit together; it may be busy
+    /// Check that all records of a system fit together, which may be busy; exits 0 if they do
+    ///
+    /// It reads the databases that CATALOG_DATABASE and ORDER_DATABASE name, as the services do, where MONGO_URL says, or else
+    /// those of the system that `up` runs from this directory. A MongoDB user that may only read is enough; AUDIT_MONGO_URL can
+    /// name one in a .env that the services share.
     Audit(audit::Args),
     /// Write new secrets for a deployment
     Keygen {

@@ -13,11 +13,17 @@ mod stock;
 mod unfinished;
 mod violation;
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    io::{self, Write},
+    path::PathBuf,
+    time::Duration,
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mongodb::{Client, Database, bson::RawDocumentBuf};
 use orderflow_chassis::config::{self, Secret, Settings, Wrong};
+use orderflow_mongod::ReplicaSet;
 use tokio::time::Instant;
 
 pub use self::{
@@ -36,12 +42,15 @@ const PATIENCE: &str = "60s";
 /// How many orders are read from one snapshot.
 const AT_ONCE: usize = 10_000;
 
-/// What to audit: where MONGO_URL says, in the databases that CATALOG_DATABASE and ORDER_DATABASE name, as for the services.
+/// What to audit.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// How long what is unfinished may take to be finished
     #[arg(long, default_value = PATIENCE)]
     pub patience: config::Duration,
+    /// Where `orderflow up` keeps the data of the system; where MONGO_URL is set, that says it
+    #[arg(long, default_value = ".orderflow")]
+    pub directory: PathBuf,
 }
 
 /// Why nothing is known, or what is known is bad.
@@ -75,7 +84,7 @@ pub enum Error {
     )]
     TooSlow,
     /// MongoDB failed.
-    #[error("MongoDB failed: {0}")]
+    #[error("MongoDB failed: {}", .0.kind)]
     Mongo(#[source] mongodb::error::Error),
     /// What was found is in the report.
     #[error("the audit is not clean")]
@@ -94,14 +103,20 @@ impl From<mongodb::error::Error> for Error {
 
 /// Audits, and prints what was found.
 pub async fn audit(args: Args) -> Result<(), Error> {
-    let (url, databases) = settings(&config::environment()?)?;
+    let mut values = config::environment()?;
+    if let Some(url) = ReplicaSet::url_in(&args.directory.join("mongodb")) {
+        // The name that counts least.
+        values.entry("MONGODB_URL".to_owned()).or_insert(url);
+    }
+    let (url, databases) = settings(&values)?;
     let client = orderflow_mongo::connect(url.expose(), "orderflow-audit").await?;
     let report = Audit::new(&client, &databases)
         .patience(args.patience.0)
         .showing(progress_bar())
         .run()
         .await?;
-    print!("{report}");
+    // Nobody may be reading any more, which changes nothing.
+    let _ = write!(io::stdout(), "{report}");
     match report.is_clean() {
         true => Ok(()),
         false => Err(Error::NotClean),
