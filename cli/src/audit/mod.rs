@@ -142,7 +142,10 @@ fn settings(values: &HashMap<String, String>) -> Result<(Secret, Databases), Wro
 
 fn progress_bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} {elapsed}");
-    ProgressBar::new(0).with_style(style.expect("the template is valid"))
+    let bar = ProgressBar::new(0).with_style(style.expect("the template is valid"));
+    // MongoDB adds up for a while before the first of the products comes.
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }
 
 /// The databases of the services whose records must fit together.

@@ -2,12 +2,15 @@
 
 use std::collections::HashSet;
 
-use mongodb::bson::{Document, doc};
+use mongodb::{
+    Database,
+    bson::{Document, doc},
+};
 use orderflow_contract::Id;
 
 use super::{
     Audit, Error, Report, Standing, Violation,
-    records::{Entry, JOURNAL, ORDERS, Order, RESERVATIONS, Reservation, State, Status},
+    records::{Entry, JOURNAL, Key, ORDERS, Order, RESERVATIONS, Reservation, State, Status},
     snapshot::Snapshot,
     unfinished::{IDS, Unfinished, among},
 };
@@ -40,9 +43,12 @@ impl Audit {
         unfinished: &mut Unfinished,
     ) -> Result<(), Error> {
         self.phase("orders", &self.catalog, RESERVATIONS).await?;
-        let mut all = doc! {};
+        self.name_strays(&self.catalog, RESERVATIONS, report)
+            .await?;
+        self.name_strays(&self.order, ORDERS, report).await?;
+        let mut rest = doc! { "_id": { "$gte": "" } };
         loop {
-            let seen = self.look_at_orders(all, self.at_once, report).await?;
+            let seen = self.look_at_orders(rest, self.at_once, report).await?;
             self.progress.inc(seen.reservations);
             report.orders += seen.orders;
             report.reservations += seen.reservations;
@@ -51,9 +57,28 @@ impl Audit {
                 unfinished.add_order(order, stage, report);
             }
             let Some(last) = seen.last else { return Ok(()) };
-            // `$gt` in a filter would find texts alone, and pass over ids that are something else.
-            all = doc! { "$expr": { "$gt": ["$_id", { "$literal": last }] } };
+            rest = doc! { "_id": { "$gt": last } };
         }
+    }
+
+    /// Names the documents whose ids are no texts, which no comparison with a text finds: those before and behind all texts.
+    async fn name_strays(
+        &self,
+        database: &Database,
+        name: &'static str,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let mut snapshot = Snapshot::now(&self.client).await?;
+        for beyond in [doc! { "$lt": ["$_id", ""] }, doc! { "$gte": ["$_id", {}] }] {
+            let filter = doc! { "$expr": beyond };
+            let mut strays = snapshot
+                .find::<Key>(database, name, filter, "_id", doc! { "_id": 1 })
+                .await?;
+            while let Some(read) = strays.next(&mut snapshot).await? {
+                report.readable(read);
+            }
+        }
+        Ok(())
     }
 
     /// Looks at the orders and reservations that match, side by side, `at_most` so many.

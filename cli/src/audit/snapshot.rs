@@ -2,7 +2,7 @@
 
 use mongodb::{
     Client, ClientSession, Collection, Database, SessionCursor,
-    bson::{Bson, Document, RawDocument, RawDocumentBuf, deserialize_from_slice, doc},
+    bson::{Bson, Document, RawDocument, RawDocumentBuf, deserialize_from_slice, doc, error},
     options::{CollectionOptions, ReadConcern},
 };
 use serde::de::DeserializeOwned;
@@ -108,7 +108,7 @@ impl<T: DeserializeOwned> Sorted<T> {
             let document = self.cursor.current();
             match document.get_str(self.key) {
                 Ok(key) => self.head = Some((key.to_owned(), self.read(document))),
-                Err(problem) => report.found(self.unreadable(document, &problem)),
+                Err(problem) => report.found(self.unreadable(document, problem)),
             }
         }
         Ok(self.head.as_ref().map(|(key, _)| key.as_str()))
@@ -131,10 +131,10 @@ impl<T: DeserializeOwned> Sorted<T> {
 
     fn read(&self, document: &RawDocument) -> Result<T, Violation> {
         deserialize_from_slice(document.as_bytes())
-            .map_err(|problem| self.unreadable(document, &problem))
+            .map_err(|problem| self.unreadable(document, problem))
     }
 
-    fn unreadable(&self, document: &RawDocument, problem: &impl ToString) -> Violation {
+    fn unreadable(&self, document: &RawDocument, problem: error::Error) -> Violation {
         let id = document.get("_id").ok().flatten().map(Bson::try_from);
         Violation::Unreadable {
             collection: self.collection,
@@ -143,7 +143,10 @@ impl<T: DeserializeOwned> Sorted<T> {
                 Some(Ok(id)) => id.to_string(),
                 Some(Err(_)) | None => "without an id".to_owned(),
             },
-            problem: problem.to_string(),
+            problem: match problem.message {
+                Some(message) => message,
+                None => problem.to_string(),
+            },
         }
     }
 }

@@ -134,3 +134,20 @@ impl Audit {
         Ok(still)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_bounded_and_says_so() {
+        let (mut unfinished, mut report) = (Unfinished::default(), Report::default());
+        for n in 0..LIMIT + 3 {
+            let order = Id::derived(&[&n.to_be_bytes()]);
+            unfinished.add_order(order, Stage::Unwritten, &mut report);
+        }
+        assert_eq!((unfinished.len(), report.not_followed), (LIMIT, 3));
+        assert!(!report.is_clean());
+        assert!(report.to_string().contains("3 more things were unfinished"));
+    }
+}

@@ -11,7 +11,7 @@ use mongodb::{
     Collection, Database,
     bson::{DateTime, Document, doc, oid::ObjectId},
 };
-use orderflow_cli::audit::{Audit, History, State, Status, Violation};
+use orderflow_cli::audit::{Audit, Error, History, State, Status, Violation};
 use orderflow_contract::Id;
 use orderflow_proto::{
     catalog::v1::{AdjustStockRequest, Product},
@@ -246,6 +246,12 @@ async fn a_busy_system_gives_no_false_alarm() {
     }));
     let audits = async {
         let auditor = world.auditor().await.at_once(20);
+        let database = world.database("order").await;
+        let placed = database.collection::<Document>("orders");
+        eventually("some orders", async || {
+            (placed.count_documents(doc! {}).await.unwrap() > 50).then_some(())
+        })
+        .await;
         let mut orders = 0;
         for _ in 0..3 {
             let report = auditor.run().await.unwrap();
@@ -525,6 +531,27 @@ async fn i7_orders_that_were_refused() {
 }
 
 #[tokio::test]
+async fn what_to_do_when_mongodb_has_forgotten_a_snapshot_is_said() {
+    let records = Records::new().await;
+    // SnapshotTooOld, as after five minutes.
+    let fail = doc! {
+        "configureFailPoint": "failCommand",
+        "mode": { "times": 1 },
+        "data": {
+            "failCommands": ["aggregate"],
+            "errorCode": 239,
+            "namespace": format!("{}.reservations", records.catalog.name()),
+        },
+    };
+    let admin = records.catalog.client().database("admin");
+    admin.run_command(fail).await.unwrap();
+    let error = records.auditor.run().await.unwrap_err();
+    assert!(matches!(error, Error::TooSlow), "{error}");
+    let said = error.to_string();
+    assert!(said.contains("minSnapshotHistoryWindowInSeconds"), "{said}");
+}
+
+#[tokio::test]
 async fn documents_that_cannot_be_read_are_named() {
     let records = Records::new().await;
     set(
@@ -540,6 +567,9 @@ async fn documents_that_cannot_be_read_are_named() {
     )
     .await;
     set(&records.products(), records.tea, doc! { "stock": "ten" }).await;
+    // A reservation behind all orders, and none of them unreadable.
+    let last = id(&"f".repeat(32));
+    copy(&records.reservations(), records.refused, last, doc! {}).await;
     let [low, high] = [7.into(), ObjectId::new().into()] as [mongodb::bson::Bson; 2];
     // Ids that sort before and behind all others.
     for id in [&low, &high] {
