@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use orderflow_cli::{bench, demo, initiate, processes, secrets, up};
+use orderflow_cli::{audit, bench, demo, initiate, processes, secrets, up};
 
 /// OrderFlow: an e-commerce order backend
 #[derive(Parser)]
@@ -28,6 +28,12 @@ enum Command {
     Demo(demo::Args),
     /// Measure how fast it is
     Bench(bench::Args),
+    /// Check that all records of a system fit together, which may be busy; exits 0 if they do
+    ///
+    /// It reads the databases that CATALOG_DATABASE and ORDER_DATABASE name, as the services do, where MONGO_URL says, or else
+    /// those of the system that `up` runs from this directory. A MongoDB user that may only read is enough; AUDIT_MONGO_URL can
+    /// name one in a .env that the services share.
+    Audit(audit::Args),
     /// Write new secrets for a deployment
     Keygen {
         /// The file to write, which must not exist
@@ -49,6 +55,7 @@ async fn main() -> ExitCode {
         Some(Command::Up(args)) => up::up(args).await.map_err(|error| error.to_string()),
         Some(Command::Demo(args)) => demo::demo(args).await.map_err(|error| error.to_string()),
         Some(Command::Bench(args)) => bench::bench(args).await.map_err(|error| error.to_string()),
+        Some(Command::Audit(args)) => audit::audit(args).await.map_err(|error| error.to_string()),
         Some(Command::Keygen { path }) => secrets::write(&path)
             .map(|()| {
                 println!(

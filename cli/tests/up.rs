@@ -124,6 +124,46 @@ fn a_port_that_is_taken_is_named_with_what_to_do() {
     );
 }
 
+#[tokio::test]
+async fn the_audit_finds_the_system_that_runs_here() {
+    let directory = Directory::new("audit");
+    let audit = |settings: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_orderflow"));
+        command
+            .args(["audit", "--patience", "0s"])
+            .current_dir(&directory.0)
+            .env_remove("MONGO_URL")
+            .env_remove("MONGODB_URL")
+            .envs(settings.iter().copied())
+            .output()
+            .unwrap()
+    };
+    assert!(failed(&audit(&[])).contains("MONGO_URL is missing"));
+
+    let (_running, _) = start(&directory.0);
+    let output = audit(&[]);
+    let report = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(report.contains("violations    0"), "{report}");
+
+    // An audit of nothing is not clean.
+    let said = failed(&audit(&[("ORDER_DATABASE", "elsewhere")]));
+    assert!(said.contains("ORDER_DATABASE"), "{said}");
+
+    let url = orderflow_mongod::ReplicaSet::url_in(&directory.0.join(".orderflow/mongodb"));
+    let client = mongodb::Client::with_uri_str(url.unwrap()).await.unwrap();
+    let orders = client.database("orderflow_order").collection("orders");
+    let broken = mongodb::bson::doc! { "_id": "broken" };
+    orders.insert_one(broken).await.unwrap();
+    let output = audit(&[]);
+    failed(&output);
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        report.contains("unreadable document broken in orders"),
+        "{report}"
+    );
+}
+
 #[test]
 fn keygen_never_overwrites_a_file() {
     let directory = Directory::new("keygen");

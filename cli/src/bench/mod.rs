@@ -20,7 +20,7 @@ use self::{
     shop::{Shop, Size},
     target::Target,
 };
-use crate::demo;
+use crate::{audit, demo};
 
 /// What to measure.
 #[derive(Debug, Clone, clap::Args)]
@@ -87,6 +87,9 @@ pub enum Error {
     /// MongoDB failed.
     #[error("MongoDB failed: {}", .0.kind)]
     Mongo(#[from] mongodb::error::Error),
+    /// The audit afterwards.
+    #[error("{0}")]
+    Audit(#[from] audit::Error),
     /// A program could not be started.
     #[error("cannot start the programs: {0}")]
     Start(String),
@@ -101,7 +104,7 @@ pub enum Error {
 /// Measures, and prints what was measured.
 pub async fn bench(args: Args) -> Result<(), Error> {
     let target = Target::start(&args).await?;
-    let report = measure(&args, &target).await;
+    let report = measured_and_audited(&args, &target).await;
     target.stop().await;
     let report = report?;
     if args.json {
@@ -109,7 +112,16 @@ pub async fn bench(args: Args) -> Result<(), Error> {
     } else {
         print!("{report}");
     }
-    Ok(())
+    match report.is_clean() {
+        true => Ok(()),
+        false => Err(audit::Error::NotClean.into()),
+    }
+}
+
+async fn measured_and_audited(args: &Args, target: &Target) -> Result<Report, Error> {
+    let mut report = measure(args, target).await?;
+    report.audit = target.audit().await?;
+    Ok(report)
 }
 
 async fn measure(args: &Args, target: &Target) -> Result<Report, Error> {

@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{Calls, Scenario, load::Measured, profile::Profile};
+use crate::audit;
 
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     pub(super) rows: Vec<Row>,
+    #[serde(serialize_with = "violations")]
+    pub(super) audit: Option<audit::Report>,
 }
 
 /// One scenario.
@@ -76,7 +79,23 @@ impl Row {
     }
 }
 
+/// For machines: how many there are, or null where nobody looked.
+fn violations<S: Serializer>(
+    audit: &Option<audit::Report>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    audit
+        .as_ref()
+        .map(|report| report.violation_count)
+        .serialize(serializer)
+}
+
 impl Report {
+    /// Nothing is known to be wrong.
+    pub(super) fn is_clean(&self) -> bool {
+        self.audit.as_ref().is_none_or(audit::Report::is_clean)
+    }
+
     pub(super) fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a report is JSON")
     }
@@ -140,6 +159,12 @@ impl fmt::Display for Report {
                 write!(f, "{profile}")?;
             }
         }
-        Ok(())
+        match &self.audit {
+            Some(audit) => write!(f, "\n{audit}"),
+            None => writeln!(
+                f,
+                "\nnot audited: MONGO_URL does not say where the records are"
+            ),
+        }
     }
 }

@@ -19,7 +19,7 @@ use tonic::{
 };
 
 use super::load::Client;
-use crate::demo::Error;
+use crate::{audit::History, demo::Error};
 
 const PASSWORD: &str = "a password for the benchmark";
 /// How many products are created at once.
@@ -188,15 +188,6 @@ fn failed(what: &'static str, status: &Status) -> Error {
         code: status.code(),
         message: status.message().to_owned(),
     }
-}
-
-/// What a client was told about its orders, to be compared with what is on record.
-#[derive(Debug, Default)]
-pub(super) struct History {
-    /// Acknowledged: they must exist.
-    pub(super) acknowledged: Vec<Id>,
-    /// Only ever refused for certain: they must not.
-    pub(super) refused: Vec<Id>,
 }
 
 /// Somebody who orders, each time something else.

@@ -1,6 +1,13 @@
 //! What is measured: a system that runs already, or one that is started for it.
 
-use std::{collections::HashMap, fs::File, io::Write, path::PathBuf, sync::Mutex, time::Duration};
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::Write,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use mongodb::{Client, Database};
 use orderflow_chassis::config;
@@ -11,11 +18,17 @@ use super::{
     Args, Error,
     profile::{Batches, Meter},
     raw,
-    shop::History,
 };
-use crate::{processes::Processes, secrets};
+use crate::{
+    audit::{self, Audit, Databases, History},
+    processes::Processes,
+    secrets,
+};
 
 const READY: Duration = Duration::from_secs(30);
+/// What is written in a measurement does not fit into the little memory that our MongoDB is content with otherwise: it would
+/// spend a third of its time on writing the same pages out again and again.
+const CACHE_GB: f64 = 1.0;
 
 pub(super) struct Target {
     gateways: Vec<String>,
@@ -73,7 +86,7 @@ impl Target {
         let (mongod, mongo_url) = match Source::from_env() {
             Source::Existing(url) => (None, url),
             Source::Own => {
-                let mongod = ReplicaSet::start(Options::ephemeral()).await?;
+                let mongod = ReplicaSet::start(Options::ephemeral().cache_gb(CACHE_GB)).await?;
                 let url = mongod.url();
                 (Some(mongod), url)
             }
@@ -90,14 +103,13 @@ impl Target {
             settings.insert(setting, database.clone());
         }
         settings.insert("MONGO_URL".to_owned(), mongo_url.clone());
+        // They share the cores with one another, with MongoDB and with the load.
+        let threads =
+            std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+        settings.insert("TOKIO_WORKER_THREADS".to_owned(), threads.to_string());
         // Nothing is measured while people sign up.
         settings.insert("BCRYPT_COST".to_owned(), "10".to_owned());
-        for pair in std::env::var("BENCH_ENV").unwrap_or_default().split(',') {
-            if let Some((k, v)) = pair.split_once('=') {
-                settings.insert(k.to_owned(), v.to_owned());
-            }
-        }
-        if args.profile && std::env::var("BENCH_ENV").is_err() {
+        if args.profile {
             let log = format!("info,{}=debug", orderflow_batch::LOG_TARGET);
             settings.insert("LOG".to_owned(), log);
         }
@@ -174,6 +186,25 @@ impl Target {
             all.acknowledged.extend(history.acknowledged);
             all.refused.extend(history.refused);
         }
+    }
+
+    /// Whether all that clients were told is so, and all records fit together; `None` where there is no telling.
+    pub(super) async fn audit(&self) -> Result<Option<audit::Report>, audit::Error> {
+        let Some(url) = &self.mongo_url else {
+            return Ok(None);
+        };
+        let client = orderflow_mongo::connect(url, "orderflow-audit").await?;
+        let databases = Databases {
+            catalog: self.databases["catalog"].clone(),
+            order: self.databases["order"].clone(),
+        };
+        let history = std::mem::take(&mut *self.history());
+        let audit = Audit::new(&client, &databases).expecting(history);
+        audit.showing(audit::progress_bar()).run().await.map(Some)
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends what was started, and removes what raw inserts have left.

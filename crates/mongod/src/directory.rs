@@ -17,6 +17,8 @@ use crate::error::Error;
 /// which is down, is not lost to somebody's outgoing connection.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
 
+const PORTS_FILE: &str = "ports";
+
 /// A data directory that is ours alone while this lives, or while a mongod lives that we gave [`Self::lock`] to.
 ///
 /// ```text
@@ -120,12 +122,8 @@ impl Directory {
 
     /// A free port for each node: the one it had, unless that is taken now.
     pub(crate) fn ports(&self, nodes: usize) -> Result<Vec<u16>, Error> {
-        let file = self.path.join("ports");
-        let remembered = fs::read_to_string(&file).unwrap_or_default();
-        let remembered: Vec<u16> = remembered
-            .lines()
-            .filter_map(|line| line.parse().ok())
-            .collect();
+        let file = self.path.join(PORTS_FILE);
+        let remembered = ports_in(&self.path);
         if !remembered.is_empty() && remembered.len() != nodes {
             let directory = self.path.clone();
             return Err(Error::NodeCount {
@@ -166,6 +164,12 @@ impl Drop for Directory {
             let _ = fs::remove_dir_all(&self.path);
         }
     }
+}
+
+/// The ports that the nodes in a directory have, or had when they last ran.
+pub(crate) fn ports_in(directory: &Path) -> Vec<u16> {
+    let lines = fs::read_to_string(directory.join(PORTS_FILE)).unwrap_or_default();
+    lines.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
 /// The process id that a lock file holds.

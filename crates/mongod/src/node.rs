@@ -87,7 +87,7 @@ impl Node {
             "--nounixsocket".to_owned(),
             format!("--replSet={NAME}"),
             // Half the machine's memory otherwise.
-            "--wiredTigerCacheSizeGB=0.25".to_owned(),
+            format!("--wiredTigerCacheSizeGB={}", options.cache_gb),
             // MB; a twentieth of the disk otherwise.
             "--oplogSize=256".to_owned(),
             // A transaction whose owner was killed is in the way of others for that long.

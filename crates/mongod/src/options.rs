@@ -10,6 +10,7 @@ pub struct Options {
     pub(crate) directory: Option<PathBuf>,
     pub(crate) nodes: usize,
     pub(crate) parameters: Vec<String>,
+    pub(crate) cache_gb: f64,
     pub(crate) time_limit: Duration,
 }
 
@@ -20,6 +21,7 @@ impl Options {
             directory: None,
             nodes: 1,
             parameters: Vec::new(),
+            cache_gb: 0.25,
             time_limit: Duration::from_secs(60),
         }
     }
@@ -41,6 +43,12 @@ impl Options {
     /// Passes `--setParameter name=value` to each node: `enableTestCommands=1` brings `failCommand`.
     pub fn set_parameter(mut self, name: &str, value: &str) -> Self {
         self.parameters.push(format!("{name}={value}"));
+        self
+    }
+
+    /// Memory that each node keeps data in, in GB: 0.25 unless set here.
+    pub fn cache_gb(mut self, gb: f64) -> Self {
+        self.cache_gb = gb;
         self
     }
 

@@ -1,5 +1,6 @@
 //! Nodes that are one replica set.
 
+use std::net::Ipv4Addr;
 use std::ops::Deref;
 use std::path::Path;
 use std::thread;
@@ -9,7 +10,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::error::{Error as DriverError, ErrorKind};
 
 use crate::deadline::Deadline;
-use crate::directory::Directory;
+use crate::directory::{Directory, ports_in};
 use crate::error::Error;
 use crate::locate::Surroundings;
 use crate::node::{Node, is_primary};
@@ -60,10 +61,18 @@ impl ReplicaSet {
 
     /// What to connect to: `mongodb://127.0.0.1:20000,…/?replicaSet=orderflow`.
     pub fn url(&self) -> String {
-        format!(
-            "mongodb://{}/?replicaSet={NAME}",
-            self.nodes.addresses().join(",")
-        )
+        url(&self.nodes.addresses())
+    }
+
+    /// What to connect to for the set that keeps its data in `directory`, which may run in another process, or not at all.
+    /// `None` if none ever did.
+    pub fn url_in(directory: &Path) -> Option<String> {
+        let ports = ports_in(directory);
+        let addresses: Vec<_> = ports
+            .iter()
+            .map(|port| format!("{}:{port}", Ipv4Addr::LOCALHOST))
+            .collect();
+        (!ports.is_empty()).then(|| url(&addresses))
     }
 
     /// One node or three.
@@ -101,6 +110,10 @@ impl ReplicaSet {
         // It fails only if dropping panics.
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
     }
+}
+
+fn url(addresses: &[String]) -> String {
+    format!("mongodb://{}/?replicaSet={NAME}", addresses.join(","))
 }
 
 /// Nodes that end together, when dropped.

@@ -121,9 +121,11 @@ async fn a_persistent_directory_keeps_data_and_ports() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("made/on/demand");
     let options = Options::persistent(&path);
+    assert_eq!(ReplicaSet::url_in(&path), None);
 
     let set = ReplicaSet::start(options.clone()).await.unwrap();
     let url = set.url();
+    assert_eq!(ReplicaSet::url_in(&path).as_ref(), Some(&url));
     notes(&set)
         .await
         .insert_one(doc! { "_id": "stopped" })

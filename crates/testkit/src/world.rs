@@ -1,7 +1,11 @@
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use mongodb::{Client, bson::doc};
-use orderflow_cli::{Configs, System, secrets};
+use orderflow_cli::{
+    Configs, System,
+    audit::{Audit, Databases, Report},
+    secrets,
+};
 use orderflow_contract::Id;
 use orderflow_mongod::{Options, ReplicaSet, Source};
 use tokio::{
@@ -89,6 +93,21 @@ impl World {
             .await
             .unwrap();
         client.database(&format!("{}_{service}", self.databases))
+    }
+
+    /// Who checks that the records fit together; also when the system runs no more.
+    pub async fn auditor(&self) -> Audit {
+        let catalog = self.database("catalog").await;
+        let databases = Databases {
+            catalog: catalog.name().to_owned(),
+            order: self.database("order").await.name().to_owned(),
+        };
+        Audit::new(catalog.client(), &databases)
+    }
+
+    /// What there is to say about the records, once what is under way now is finished.
+    pub async fn audit(&self) -> Report {
+        self.auditor().await.run().await.unwrap()
     }
 }
 

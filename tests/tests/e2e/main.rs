@@ -6,6 +6,7 @@
     clippy::manual_is_multiple_of
 )]
 
+mod audit;
 mod eight_steps;
 mod following;
 mod identity;

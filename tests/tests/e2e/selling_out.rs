@@ -41,6 +41,8 @@ async fn two_hundred_buyers_for_a_hundred_items() {
         .product
         .unwrap();
     assert_eq!(product.stock, 0);
+    let report = world.audit().await;
+    assert!(report.is_clean(), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,6 +67,8 @@ async fn one_request_id_is_one_order_however_often_it_is_sent() {
         .product
         .unwrap();
     assert_eq!(product.stock, 99);
+    let report = world.audit().await;
+    assert!(report.is_clean(), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,4 +89,6 @@ async fn orders_that_take_products_in_opposite_sequence_get_along() {
     for order in join_all(orders).await {
         order.unwrap();
     }
+    let report = world.audit().await;
+    assert!(report.is_clean(), "{report}");
 }
