@@ -2,6 +2,7 @@
 
 pub mod keyset;
 mod transaction;
+mod update_each;
 mod write;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use mongodb::{
 };
 
 pub use transaction::{Failure, Transaction};
+pub use update_each::update_each;
 pub use write::{insert, update};
 
 /// How long an operation looks for a server that can serve it before it fails.

@@ -7,11 +7,13 @@
 )]
 
 mod eight_steps;
+mod failing;
 mod following;
 mod identity;
 mod input;
 mod inventory;
 mod listing;
+mod moving;
 mod orders;
 mod products;
 mod programs;

@@ -7,7 +7,7 @@ mod follow;
 mod move_order;
 mod place_order;
 
-use orderflow_batch::Batcher;
+use orderflow_batch::{Batcher, Refused};
 use orderflow_contract::Id;
 use orderflow_identity::User;
 
@@ -24,12 +24,16 @@ pub(crate) struct Orders {
     store: Store,
     inventory: Inventory,
     placing: Batcher<Placement, Result<Order, Error>>,
+    moving: move_order::Moving,
+    releasing: cancel_order::Releasing,
 }
 
 impl Orders {
     pub(crate) fn new(store: Store, inventory: Inventory) -> Self {
         Self {
             placing: place_order::lanes(store.clone(), inventory.clone()),
+            moving: move_order::lane(store.clone()),
+            releasing: cancel_order::lane(inventory.clone()),
             store,
             inventory,
         }
@@ -40,5 +44,23 @@ impl Orders {
         let order = self.store.order(id).await?;
         let visible = order.filter(|order| order.part_for(user).is_some());
         visible.ok_or(Error::OrderNotFound)
+    }
+}
+
+/// The outcome of an item that goes in a batch.
+async fn submit<I, O, E>(
+    batcher: &Batcher<I, Result<O, E>>,
+    item: I,
+    weight: usize,
+) -> Result<O, Error>
+where
+    I: Send + 'static,
+    O: Send + 'static,
+    E: Into<Error> + Send + 'static,
+{
+    match batcher.submit(item, weight).await {
+        Ok(outcome) => outcome.map_err(E::into),
+        Err(Refused::Full) => Err(Error::Busy),
+        Err(Refused::Lost) => Err(Error::Unknown),
     }
 }

@@ -2,13 +2,17 @@
 
 mod indexes;
 mod listing;
+mod moves;
 mod orders;
 mod stats;
 
 use mongodb::{Client, Collection, Database, error::Error};
 
 pub(crate) use listing::{Listing, Order as ListOrder, Whose};
+pub(crate) use moves::{Attempt, Made};
 pub(crate) use stats::{DayRow, Sales};
+
+const ORDERS: &str = "orders";
 
 /// The collection of this service.
 #[derive(Clone)]
@@ -21,7 +25,7 @@ impl Store {
     pub(crate) fn new(client: &Client, database: &str) -> Self {
         let database = client.database(database);
         Self {
-            orders: database.collection("orders"),
+            orders: database.collection(ORDERS),
             database,
         }
     }
