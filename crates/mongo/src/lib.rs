@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod collections;
 pub mod keyset;
 mod transaction;
 mod update_each;
@@ -13,6 +14,7 @@ use mongodb::{
     options::{ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern},
 };
 
+pub use collections::ensure_collections;
 pub use transaction::{Failure, Transaction};
 pub use update_each::update_each;
 pub use write::{insert, update};

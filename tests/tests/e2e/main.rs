@@ -6,6 +6,7 @@
     clippy::manual_is_multiple_of
 )]
 
+mod closed_days;
 mod eight_steps;
 mod failing;
 mod following;
@@ -18,6 +19,7 @@ mod orders;
 mod products;
 mod programs;
 mod reflection;
+mod replica;
 mod selling_out;
 mod stats;
 mod users;

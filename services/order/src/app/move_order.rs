@@ -13,12 +13,13 @@ use crate::{
 /// How often a move is tried again because its outcome was unknown or another came first.
 const ATTEMPTS: usize = 10;
 
-/// One lane: while a batch is on its way the next one gathers.
+/// One lane: while a batch is on its way the next one gathers. The weight is in lines: what a batch changes of days that have
+/// ended must fit into one transaction, and into its time.
 const LANE: Limits = Limits {
     lanes: 1,
     queue: 2_048,
     items: 256,
-    weight: usize::MAX,
+    weight: 1_024,
 };
 
 pub(super) type Moving = Batcher<Attempt, Result<Made, Failure>>;
@@ -49,7 +50,8 @@ impl Orders {
             let Some(step) = order.status.to(to).map_err(Error::NoSuchMove)? else {
                 return Ok(order);
             };
-            let sent = submit(&self.moving, Attempt { order, step, op_id }, 1).await;
+            let lines = order.lines.len();
+            let sent = submit(&self.moving, Attempt { order, step, op_id }, lines).await;
             order = match sent {
                 Ok(Made::Yes(order)) => return Ok(order),
                 Ok(Made::No(order)) => order,

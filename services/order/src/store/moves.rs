@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use futures::future::join;
 use mongodb::{
     bson::{DateTime, Document, doc},
     error::Error,
@@ -8,7 +9,7 @@ use orderflow_contract::Id;
 use orderflow_mongo::{Failure, is_outage};
 
 use super::{ORDERS, Store, orders::OrderDocument};
-use crate::domain::{Move, Order};
+use crate::domain::{Move, Order, Status};
 
 /// A move that is to be made.
 #[derive(Debug, Clone)]
@@ -30,7 +31,12 @@ pub(crate) enum Made {
 }
 
 impl Attempt {
-    fn statement(&self, now_ms: i64) -> Document {
+    /// Whether it takes the order out of a day that has ended.
+    fn is_late(&self, now_ms: i64) -> bool {
+        self.step.to == Status::Cancelling && self.order.day().has_ended(now_ms)
+    }
+
+    pub(super) fn statement(&self, now_ms: i64) -> Document {
         let Move { from, to } = self.step;
         doc! {
             "q": { "_id": self.order.id.to_string(), "status": from.name() },
@@ -83,9 +89,20 @@ impl Store {
         attempts: Vec<Attempt>,
         now_ms: i64,
     ) -> Vec<Result<Made, Failure>> {
-        let statements = attempts.iter().map(|attempt| attempt.statement(now_ms));
-        let sent = orderflow_mongo::update_each(&self.database, ORDERS, statements.collect()).await;
-        let sent = vec![sent.map_err(Failure::from); attempts.len()];
+        let is_late = |attempt: &&Attempt| attempt.is_late(now_ms);
+        let (late, others): (Vec<_>, Vec<_>) = attempts.iter().partition(is_late);
+        let late = self.move_late(&late, now_ms);
+        let (late, others) = join(late, self.move_others(&others, now_ms)).await;
+        let (mut late, mut others) = (late.into_iter(), others.into_iter());
+        let sent = |attempt| {
+            let group = if is_late(&attempt) {
+                &mut late
+            } else {
+                &mut others
+            };
+            group.next().expect("there is one for each")
+        };
+        let sent: Vec<_> = attempts.iter().map(sent).collect();
 
         let doubtful = attempts.iter().zip(&sent);
         let doubtful = doubtful.filter(|(_, sent)| !matches!(sent, Ok(true)));
@@ -97,6 +114,16 @@ impl Store {
             (_, Err(error)) => Err(error.clone().into()),
         };
         attempts.into_iter().zip(sent).map(outcome).collect()
+    }
+
+    /// For each attempt, in their order: true if it was made, false if that is not known of every one.
+    async fn move_others(&self, attempts: &[&Attempt], now_ms: i64) -> Vec<Result<bool, Failure>> {
+        if attempts.is_empty() {
+            return Vec::new();
+        }
+        let statements = attempts.iter().map(|attempt| attempt.statement(now_ms));
+        let sent = orderflow_mongo::update_each(&self.database, ORDERS, statements.collect()).await;
+        vec![sent.map_err(Failure::from); attempts.len()]
     }
 
     async fn as_they_are(&self, ids: &[Id]) -> Result<HashMap<Id, OrderDocument>, Error> {
@@ -111,7 +138,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Line, Status};
+    use crate::domain::Line;
 
     fn pending() -> Order {
         Order {

@@ -6,7 +6,8 @@ use mongodb::{
     error::Error,
     options::Hint,
 };
-use orderflow_contract::Id;
+use orderflow_contract::{Id, time::now_ms};
+use orderflow_mongo::Failure;
 use serde::{Deserialize, Serialize};
 
 use super::{Store, indexes::all_by_time};
@@ -42,9 +43,9 @@ struct MoveDocument {
 }
 
 #[derive(Deserialize)]
-struct Key {
+pub(super) struct Key {
     #[serde(rename = "_id")]
-    id: Id,
+    pub(super) id: Id,
 }
 
 impl OrderDocument {
@@ -153,7 +154,25 @@ impl Store {
     /// Inserts orders, each on its own. `Ok` says that all of them are acknowledged by a majority, and gives the indices of
     /// those that were there already.
     pub(crate) async fn insert_orders(&self, orders: &[Order]) -> Result<Vec<usize>, Error> {
-        let documents: Vec<_> = orders.iter().map(OrderDocument::from).collect();
-        orderflow_mongo::insert(&self.orders, &documents).await
+        let now_ms = now_ms();
+        let is_late = |i: &usize| orders[*i].day().has_ended(now_ms);
+        let (late, new): (Vec<_>, Vec<_>) = (0..orders.len()).partition(is_late);
+        let mut there_already = Vec::new();
+        if !new.is_empty() {
+            let documents = new.iter().map(|i| OrderDocument::from(&orders[*i]));
+            let documents: Vec<_> = documents.collect();
+            let found = orderflow_mongo::insert(&self.orders, &documents).await?;
+            there_already.extend(found.into_iter().map(|i| new[i]));
+        }
+        if !late.is_empty() {
+            let of_ended_days: Vec<_> = late.iter().map(|i| &orders[*i]).collect();
+            let found = self.insert_late(&of_ended_days).await;
+            let found = found.map_err(|failure| match failure {
+                Failure::Mongo(error) | Failure::Unknown(error) => error,
+                failure => Error::custom(failure),
+            })?;
+            there_already.extend(late.into_iter().filter(|i| found.contains(&orders[*i].id)));
+        }
+        Ok(there_already)
     }
 }
