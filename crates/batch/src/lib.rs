@@ -1,7 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
+    hash::Hash,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -113,6 +114,33 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         })?;
         outcome.await.map_err(|_| Refused::Lost)
     }
+}
+
+/// Look-ups by key in batches: `find` gives what there is of many keys at once, or the error of all. Each answer is of after
+/// the question, as it would be if it had gone alone.
+pub fn lookups<K, V, E, F>(
+    limits: Limits,
+    find: impl Fn(Vec<K>) -> F + Clone + Send + 'static,
+) -> Batcher<K, Result<Option<V>, E>>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + 'static,
+    E: Clone + Send + 'static,
+    F: Future<Output = Result<HashMap<K, Result<V, E>>, E>> + Send + 'static,
+{
+    Batcher::start(limits, move |keys: Vec<K>, turn| {
+        // A batch that is on its way keeps no other from going.
+        drop(turn);
+        let found = find(keys.clone());
+        async move {
+            let found = found.await;
+            let answer = |key: &K| match &found {
+                Ok(found) => found.get(key).cloned().transpose(),
+                Err(error) => Err(error.clone()),
+            };
+            keys.iter().map(answer).collect()
+        }
+    })
 }
 
 async fn lane<I: Send + 'static, O: Send + 'static, F>(
@@ -308,6 +336,58 @@ mod tests {
         let batcher = Batcher::start(LIMITS, run);
         assert_eq!(batcher.submit(0, 1).await, Err(Refused::Lost));
         assert_eq!(batcher.submit(1, 1).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn lookups_that_gather_are_answered_each_for_itself() {
+        let gate = Arc::new(Semaphore::new(0));
+        let (of_lookups, batches) = (gate.clone(), Arc::new(std::sync::Mutex::new(Vec::new())));
+        let seen = batches.clone();
+        let find = move |keys: Vec<u32>| {
+            seen.lock().unwrap().push(keys.len());
+            let gate = of_lookups.clone();
+            async move {
+                gate.acquire().await.unwrap().forget();
+                // 7 is there but cannot be read, 8 is not there.
+                let read = |key: u32| {
+                    (
+                        key,
+                        if key == 7 {
+                            Err("broken")
+                        } else {
+                            Ok(key * 10)
+                        },
+                    )
+                };
+                let there = keys.into_iter().filter(|key| *key != 8);
+                Ok(there.map(read).collect())
+            }
+        };
+        let batcher = lookups(LIMITS, find);
+        let look_up = |key| {
+            let batcher = batcher.clone();
+            tokio::spawn(async move { batcher.submit(key, 1).await.unwrap() })
+        };
+        let first = look_up(1);
+        // On its way: what comes now gathers.
+        while batches.lock().unwrap().is_empty() {
+            yield_now().await;
+        }
+        let others = [1, 7, 8, 9].map(look_up);
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        gate.add_permits(2);
+        assert_eq!(first.await.unwrap(), Ok(Some(10)));
+        let mut answers = Vec::new();
+        for other in others {
+            answers.push(other.await.unwrap());
+        }
+        assert_eq!(
+            answers,
+            [Ok(Some(10)), Err("broken"), Ok(None), Ok(Some(90))]
+        );
+        assert_eq!(*batches.lock().unwrap(), [1, 4]);
     }
 
     #[tokio::test]

@@ -1,7 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+mod collections;
+mod find;
 pub mod keyset;
 mod transaction;
+mod update_each;
 mod write;
 
 use std::time::Duration;
@@ -12,7 +15,10 @@ use mongodb::{
     options::{ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern},
 };
 
+pub use collections::ensure_collections;
+pub use find::find_by_ids;
 pub use transaction::{Failure, Transaction};
+pub use update_each::update_each;
 pub use write::{insert, update};
 
 /// How long an operation looks for a server that can serve it before it fails.

@@ -20,7 +20,7 @@ pub(crate) const WRITE_CONFLICT: i32 = 112;
 pub(crate) const DUPLICATE_KEY: i32 = 11000;
 
 /// Why a write did not happen, or may have.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Failure {
     /// Another transaction got in the way; nothing was done.
     #[error("other writes got in the way")]

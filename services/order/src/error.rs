@@ -2,7 +2,7 @@ use orderflow_contract::{
     Invalid,
     status::{self, PreconditionViolation},
 };
-use orderflow_mongo::is_outage;
+use orderflow_mongo::{Failure, is_outage};
 use tonic::{Code, Status};
 
 use crate::{
@@ -27,7 +27,7 @@ pub(crate) enum Error {
     RequestIdReused,
     #[error("the order is {}", .0.from)]
     NoSuchMove(NoSuchMove),
-    #[error("too many orders are being placed")]
+    #[error("too many requests are waiting")]
     Busy,
     #[error("the outcome is not known, try again with the same request_id")]
     Unknown,
@@ -37,6 +37,8 @@ pub(crate) enum Error {
     Inconsistent,
     #[error("MongoDB failed")]
     Mongo(#[from] mongodb::error::Error),
+    #[error("a write failed")]
+    Write(#[from] Failure),
 }
 
 impl From<Invalid> for Error {
@@ -88,14 +90,16 @@ impl From<Error> for Status {
                 std::time::Duration::from_millis(100),
             ),
             // The order may exist, or come to exist.
-            Error::Unknown => status::unavailable("OUTCOME_UNKNOWN", message),
+            Error::Unknown | Error::Write(Failure::Conflict | Failure::Unknown(_)) => {
+                status::unavailable("OUTCOME_UNKNOWN", Error::Unknown.to_string())
+            }
             Error::NoAnswer => status::unavailable("CATALOG_UNAVAILABLE", message),
-            Error::Mongo(cause) if is_outage(&cause) => {
+            Error::Mongo(cause) | Error::Write(Failure::Mongo(cause)) if is_outage(&cause) => {
                 tracing::warn!(%cause, "MongoDB is out of reach");
                 status::unavailable("DATABASE_UNAVAILABLE", "the database is out of reach")
             }
             // A defect, here or in the data.
-            Error::Inconsistent | Error::Mongo(_) => status::internal(&error),
+            Error::Inconsistent | Error::Mongo(_) | Error::Write(_) => status::internal(&error),
         }
     }
 }

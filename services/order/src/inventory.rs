@@ -21,7 +21,7 @@ const ATTEMPTS: usize = 2;
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// Order ids in a request.
-const AT_ONCE: usize = 256;
+pub(crate) const AT_ONCE: usize = 256;
 
 /// Takes stock and gives it back.
 #[derive(Clone)]
@@ -111,21 +111,27 @@ impl Inventory {
         Ok(outcomes.into_iter().map(decode_outcome).collect())
     }
 
-    /// Gives the stock of an order back; once, however often it is asked. False where nothing was ever held.
-    pub(crate) async fn release(&self, order_id: Id) -> Result<bool, NoAnswer> {
+    /// Gives the stock of orders back; of each once, however often it is asked. The outcomes are in the order of the ids: false
+    /// where nothing was ever held.
+    pub(crate) async fn release(&self, order_ids: &[Id]) -> Vec<Result<bool, NoAnswer>> {
         let request = pb::ReleaseRequest {
-            order_ids: vec![order_id.to_string()],
+            order_ids: order_ids.iter().map(Id::to_string).collect(),
         };
         let reply = attempts("Release", || {
             let mut client = self.client.clone();
             let request = in_time(&request);
             async move { client.release(request).await }
         });
-        match reply.await?.outcomes().next() {
+        let outcomes: Vec<_> = match reply.await {
+            Ok(reply) => reply.outcomes().collect(),
+            Err(NoAnswer) => Vec::new(),
+        };
+        let outcome = |i| match outcomes.get(i) {
             Some(pb::ReleaseOutcome::Released) => Ok(true),
             Some(pb::ReleaseOutcome::NotFound) => Ok(false),
             Some(pb::ReleaseOutcome::Unspecified) | None => Err(NoAnswer),
-        }
+        };
+        (0..order_ids.len()).map(outcome).collect()
     }
 }
 

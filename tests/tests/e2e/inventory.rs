@@ -14,6 +14,8 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
+use crate::failing::Failing;
+
 pub(crate) type Inventory = InventoryServiceClient<InterceptedService<Channel, ServiceIdentity>>;
 
 pub(crate) async fn inventory(world: &World) -> Inventory {
@@ -266,26 +268,13 @@ async fn conflicts_are_replayed_until_they_are_over() {
     let tea = ada.product().create().await;
     let inventory = inventory(&world).await;
     let database = world.database("catalog").await;
-    // For this database's products alone: other tests use the same server.
-    let fail = doc! {
-        "configureFailPoint": "failCommand",
-        "mode": { "times": 5 },
-        "data": {
-            "failCommands": ["update"],
-            "errorCode": 112,
-            "errorLabels": ["TransientTransactionError"],
-            "namespace": format!("{}.products", database.name()),
-        },
-    };
-    database
-        .client()
-        .database("admin")
-        .run_command(fail)
-        .await
-        .unwrap();
+    let conflict = doc! { "errorCode": 112, "errorLabels": ["TransientTransactionError"] };
+    let five_times = doc! { "times": 5 };
+    let failing = Failing::on(&database, "products", &["update"], five_times, conflict).await;
     let outcomes = reserve(&inventory, vec![item(Id::random(), &[(&tea, 1)])]).await;
     assert_eq!(kinds(&outcomes), ["reserved"]);
     assert_eq!(stock(&ada, &tea).await, 9);
+    assert_eq!(failing.end().await, 5);
 }
 
 #[tokio::test]

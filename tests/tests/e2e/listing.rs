@@ -1,7 +1,7 @@
 //! Lists, page by page, and how MongoDB answers them.
 
 use futures::{StreamExt, TryStreamExt, stream};
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{DateTime, Document, doc};
 use orderflow_contract::{Id, page};
 use orderflow_proto::{
     catalog::v1::{ListProductsRequest, PriceRange},
@@ -286,6 +286,28 @@ async fn no_list_scans_a_collection_or_sorts_in_memory() {
         .try_for_each(async |_| Ok(()))
         .await
         .unwrap();
+    // And a history behind them, as long as one page after another would never get through it.
+    let history = world
+        .database("order")
+        .await
+        .collection::<Document>("orders");
+    let order = history.find_one(doc! {}).await.unwrap().unwrap();
+    let copy = |n: i64| {
+        let mut order = order.clone();
+        let time = order
+            .get_datetime("create_time")
+            .unwrap()
+            .timestamp_millis();
+        order.insert("_id", Id::random().to_string());
+        order.insert("create_time", DateTime::from_millis(time - n * 60_000));
+        order.insert("total", 100 * (n % 50));
+        order.insert(
+            "status",
+            ["PENDING", "SHIPPED", "DELIVERED", "CANCELLED"][n as usize % 4],
+        );
+        order
+    };
+    history.insert_many((1..20_000).map(copy)).await.unwrap();
     for n in 0..60 {
         ada.product()
             .name(&format!("product {n}"))
@@ -374,6 +396,8 @@ async fn no_list_scans_a_collection_or_sorts_in_memory() {
             assert!(!find.get_bool("hasSortStage").unwrap_or(false), "{find}");
             // A page and one more, and nothing passed over.
             assert!(find.get_i32("docsExamined").unwrap() <= 12, "{find}");
+            // And one key more for each status whose range is merged.
+            assert!(find.get_i32("keysExamined").unwrap() <= 16, "{find}");
         }
     }
 }

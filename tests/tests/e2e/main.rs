@@ -7,16 +7,20 @@
 )]
 
 mod audit;
+mod closed_days;
 mod eight_steps;
+mod failing;
 mod following;
 mod identity;
 mod input;
 mod inventory;
 mod listing;
+mod moving;
 mod orders;
 mod products;
 mod programs;
 mod reflection;
+mod replica;
 mod selling_out;
 mod stats;
 mod users;

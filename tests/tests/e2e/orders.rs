@@ -14,7 +14,7 @@ use orderflow_testkit::{Person, Refusal, World, money};
 use prost_types::FieldMask;
 use tonic::{Code, Status};
 
-async fn get(person: &Person, order: &Order) -> Result<Order, Status> {
+pub(crate) async fn get(person: &Person, order: &Order) -> Result<Order, Status> {
     let request = GetOrderRequest {
         id: order.id.clone(),
     };
@@ -27,7 +27,11 @@ async fn get(person: &Person, order: &Order) -> Result<Order, Status> {
         .unwrap())
 }
 
-async fn update(person: &Person, order: &Order, to: OrderStatus) -> Result<OrderStatus, Status> {
+pub(crate) async fn update(
+    person: &Person,
+    order: &Order,
+    to: OrderStatus,
+) -> Result<OrderStatus, Status> {
     let request = UpdateOrderStatusRequest {
         id: order.id.clone(),
         status: to.into(),
@@ -36,7 +40,7 @@ async fn update(person: &Person, order: &Order, to: OrderStatus) -> Result<Order
     Ok(updated.into_inner().order.unwrap().status())
 }
 
-async fn cancel(person: &Person, order: &Order) -> Result<OrderStatus, Status> {
+pub(crate) async fn cancel(person: &Person, order: &Order) -> Result<OrderStatus, Status> {
     let request = CancelOrderRequest {
         id: order.id.clone(),
     };
@@ -44,7 +48,7 @@ async fn cancel(person: &Person, order: &Order) -> Result<OrderStatus, Status> {
     Ok(cancelled.into_inner().order.unwrap().status())
 }
 
-async fn stock(person: &Person, product: &Product) -> i64 {
+pub(crate) async fn stock(person: &Person, product: &Product) -> i64 {
     let request = GetProductRequest {
         id: product.id.clone(),
     };

@@ -8,7 +8,7 @@ use orderflow_proto::{
 };
 use orderflow_testkit::{Person, World, money};
 
-async fn stats(person: &Person, start_day: &str, end_day: &str) -> Vec<DayStats> {
+pub(crate) async fn stats(person: &Person, start_day: &str, end_day: &str) -> Vec<DayStats> {
     let request = GetOrderStatsRequest {
         start_day: start_day.to_owned(),
         end_day: end_day.to_owned(),

@@ -1,11 +1,33 @@
+use orderflow_batch::{Batcher, Limits};
 use orderflow_contract::Id;
 use orderflow_identity::User;
 
-use super::Orders;
+use super::{Orders, submit};
 use crate::{
     domain::{Order, Status},
     error::Error,
+    inventory::{AT_ONCE, Inventory, NoAnswer},
 };
+
+/// One lane: the catalog releases one batch at a time. The weight is in lines: a batch must fit into one transaction of the
+/// catalog, and into its time.
+const LANE: Limits = Limits {
+    name: "release",
+    lanes: 1,
+    queue: 2_048,
+    items: AT_ONCE,
+    weight: 1_024,
+};
+
+pub(super) type Releasing = Batcher<Id, Result<bool, NoAnswer>>;
+
+/// Starts the lane on which stock is given back.
+pub(super) fn lane(inventory: Inventory) -> Releasing {
+    Batcher::start(LANE, move |ids: Vec<Id>, _turn| {
+        let inventory = inventory.clone();
+        async move { inventory.release(&ids).await }
+    })
+}
 
 impl Orders {
     /// Cancels a pending order and gives its stock back. One that is cancelled already is returned as it is; one whose
@@ -31,9 +53,16 @@ impl Orders {
 
     /// The rest of a cancellation. Each step may be repeated: the stock comes back once.
     pub(super) async fn finish_cancelling(&self, order: Order) -> Result<Order, Error> {
-        if !self.inventory.release(order.id).await? {
-            return Err(Error::Inconsistent);
-        }
-        self.step(order, Status::Cancelled).await
+        let released = submit(&self.releasing, order.id, order.lines.len()).await;
+        let finished = match released {
+            Ok(true) => self.step(order, Status::Cancelled).await,
+            Ok(false) => Err(Error::Inconsistent),
+            Err(error) => Err(error),
+        };
+        // No longer is it so that nothing was done.
+        finished.map_err(|error| match error {
+            Error::Busy => Error::Unknown,
+            error => error,
+        })
     }
 }

@@ -1,7 +1,12 @@
+use std::collections::BTreeMap;
+
+use orderflow_contract::time::now_ms;
+
 use super::Orders;
 use crate::{
+    domain::Day,
     error::Error,
-    store::{DayRow, Sales},
+    store::{Row, Sales},
 };
 
 impl Orders {
@@ -9,9 +14,9 @@ impl Orders {
     pub(crate) async fn count_orders(
         &self,
         whose: Sales,
-        start_ms: i64,
-        end_ms: i64,
-    ) -> Result<Vec<DayRow>, Error> {
-        Ok(self.store.sales(whose, start_ms, end_ms).await?)
+        first: Day,
+        last: Day,
+    ) -> Result<BTreeMap<Day, Vec<Row>>, Error> {
+        Ok(self.store.sales(whose, first, last, now_ms()).await?)
     }
 }

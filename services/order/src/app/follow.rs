@@ -4,6 +4,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::join_all;
 use orderflow_contract::{Id, status};
 use tokio::time::{Instant, sleep};
 
@@ -11,7 +12,11 @@ use super::{
     Orders,
     place_order::{pending, write},
 };
-use crate::{error::Error, inventory::Entry};
+use crate::{
+    domain::Order,
+    error::Error,
+    inventory::{AT_ONCE, Entry},
+};
 
 /// How long something must have been seen unfinished before it is taken up. By this replica's own monotonic clock, and for
 /// thrift alone: what is taken up too early is done twice, and nothing changes.
@@ -20,7 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const OVERDUE: Duration = Duration::from_secs(15);
 /// Between two looks, and a random part more, so that replicas do not look at the same moment.
 const EVERY: Duration = Duration::from_millis(1_000);
-const CANCELLING_AT_ONCE: i64 = 100;
 
 /// What is unfinished, and since when this replica has seen it so.
 struct Seen<K>(HashMap<K, Instant>);
@@ -129,16 +133,22 @@ impl Orders {
         Ok(missing.is_empty() && !entry.order_ids.is_empty())
     }
 
+    /// Cancels to the end what has stood in CANCELLING for a while: many at once, and all of them, so that those that cannot be
+    /// finished hide no others.
     async fn resume_cancelling(&self, seen: &mut Seen<Id>) -> Result<(), Error> {
-        let orders = self.store.cancelling(CANCELLING_AT_ONCE).await?;
-        seen.note(orders.iter().map(|order| order.id));
-        for order in orders {
-            let id = order.id;
-            if seen.age(&id) >= PATIENCE
-                && let Err(error) = self.finish_cancelling(order).await
-            {
-                tracing::warn!(order = %id, cause = status::chain(&error), "a cancellation waits");
-            }
+        let cancelling = self.store.cancelling().await?;
+        seen.note(cancelling.iter().copied());
+        let is_due = |id: &Id| seen.age(id) >= PATIENCE;
+        let due: Vec<_> = cancelling.into_iter().filter(is_due).collect();
+        for ids in due.chunks(AT_ONCE) {
+            let orders = self.store.orders(ids).await?;
+            let finish = async |order: Order| {
+                let id = order.id;
+                if let Err(error) = self.finish_cancelling(order).await {
+                    tracing::warn!(order = %id, cause = status::chain(&error), "a cancellation waits");
+                }
+            };
+            join_all(orders.into_iter().map(finish)).await;
         }
         Ok(())
     }

@@ -7,9 +7,7 @@ mod follow;
 mod move_order;
 mod place_order;
 
-use orderflow_batch::Batcher;
-use orderflow_contract::Id;
-use orderflow_identity::User;
+use orderflow_batch::{Batcher, Refused};
 
 use crate::{
     domain::{Order, Placement},
@@ -24,21 +22,38 @@ pub(crate) struct Orders {
     store: Store,
     inventory: Inventory,
     placing: Batcher<Placement, Result<Order, Error>>,
+    reading: find_orders::Reading,
+    moving: move_order::Moving,
+    releasing: cancel_order::Releasing,
 }
 
 impl Orders {
     pub(crate) fn new(store: Store, inventory: Inventory) -> Self {
         Self {
             placing: place_order::lanes(store.clone(), inventory.clone()),
+            reading: find_orders::lanes(store.clone()),
+            moving: move_order::lane(store.clone()),
+            releasing: cancel_order::lane(inventory.clone()),
             store,
             inventory,
         }
     }
+}
 
-    /// An order that this user may see, in whole or in part.
-    async fn visible(&self, user: &User, id: Id) -> Result<Order, Error> {
-        let order = self.store.order(id).await?;
-        let visible = order.filter(|order| order.part_for(user).is_some());
-        visible.ok_or(Error::OrderNotFound)
+/// The outcome of an item that goes in a batch.
+async fn submit<I, O, E>(
+    batcher: &Batcher<I, Result<O, E>>,
+    item: I,
+    weight: usize,
+) -> Result<O, Error>
+where
+    I: Send + 'static,
+    O: Send + 'static,
+    E: Into<Error> + Send + 'static,
+{
+    match batcher.submit(item, weight).await {
+        Ok(outcome) => outcome.map_err(E::into),
+        Err(Refused::Full) => Err(Error::Busy),
+        Err(Refused::Lost) => Err(Error::Unknown),
     }
 }

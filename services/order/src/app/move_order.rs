@@ -1,15 +1,37 @@
+use orderflow_batch::{Batcher, Limits};
 use orderflow_contract::{Id, time::now_ms};
 use orderflow_identity::User;
-use orderflow_mongo::is_outage;
+use orderflow_mongo::Failure;
 
-use super::Orders;
+use super::{Orders, submit};
 use crate::{
-    domain::{Move, Order, Status},
+    domain::{Order, Status},
     error::Error,
+    store::{Attempt, Made, Store},
 };
 
 /// How often a move is tried again because its outcome was unknown or another came first.
 const ATTEMPTS: usize = 10;
+
+/// One lane: while a batch is on its way the next one gathers. The weight is in lines: what a batch changes of days that have
+/// ended must fit into one transaction, and into its time.
+const LANE: Limits = Limits {
+    name: "move",
+    lanes: 1,
+    queue: 2_048,
+    items: 256,
+    weight: 1_024,
+};
+
+pub(super) type Moving = Batcher<Attempt, Result<Made, Failure>>;
+
+/// Starts the lane on which orders are moved.
+pub(super) fn lane(store: Store) -> Moving {
+    Batcher::start(LANE, move |attempts: Vec<Attempt>, _turn| {
+        let store = store.clone();
+        async move { store.make_moves(attempts, now_ms()).await }
+    })
+}
 
 impl Orders {
     /// Moves an order on, to SHIPPED or DELIVERED. One that is there already is returned as it is.
@@ -23,36 +45,23 @@ impl Orders {
 
     /// The order, moved to `to` by this call or another one.
     pub(super) async fn step(&self, mut order: Order, to: Status) -> Result<Order, Error> {
-        for _ in 0..ATTEMPTS {
+        // The same for every attempt, so that it is known again whichever of them has arrived.
+        let op_id = Id::random();
+        for attempt in 0..ATTEMPTS {
             let Some(step) = order.status.to(to).map_err(Error::NoSuchMove)? else {
                 return Ok(order);
             };
-            if let Some(moved) = self.make(order.id, step).await? {
-                return Ok(moved);
-            }
-            order = self
-                .store
-                .order(order.id)
-                .await?
-                .ok_or(Error::OrderNotFound)?;
+            let lines = order.lines.len();
+            let sent = submit(&self.moving, Attempt { order, step, op_id }, lines).await;
+            order = match sent {
+                Ok(Made::Yes(order)) => return Ok(order),
+                Ok(Made::No(order)) => order,
+                // That nothing was sent is true of this attempt alone.
+                Err(Error::Busy) if attempt > 0 => return Err(Error::Unknown),
+                Err(error) => return Err(error),
+            };
         }
+        tracing::warn!(order = %order.id, %to, "an order could not be moved");
         Err(Error::Unknown)
-    }
-
-    /// Makes a move, or finds that it was made although the answer got lost. `None` if the order stands elsewhere.
-    async fn make(&self, id: Id, step: Move) -> Result<Option<Order>, Error> {
-        let op_id = Id::random();
-        let made = match self.store.move_order(id, step, op_id, now_ms()).await {
-            Ok(Some(order)) => return Ok(Some(order)),
-            Ok(None) => None,
-            Err(error) if is_outage(&error) => Some(error),
-            Err(error) => return Err(error.into()),
-        };
-        // Not the status tells whether it was this attempt: the order may have moved on.
-        match (self.store.moved_by(id, op_id).await?, made) {
-            (Some(order), _) => Ok(Some(order)),
-            (None, None) => Ok(None),
-            (None, Some(error)) => Err(error.into()),
-        }
     }
 }

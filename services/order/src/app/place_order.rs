@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use orderflow_batch::{Batcher, Limits, Refused, Turn};
+use orderflow_batch::{Batcher, Limits, Turn};
 use orderflow_contract::{Id, status};
 use orderflow_mongo::is_outage;
 use tokio::time::{Instant, sleep};
 
-use super::Orders;
+use super::{Orders, submit};
 use crate::{
     domain::{Order, Placement, Status},
     error::Error,
@@ -33,13 +33,7 @@ impl Orders {
     /// whatever happens here; so nothing is ever given back on the way.
     pub(crate) async fn place_order(&self, placement: Placement) -> Placed {
         let lines = placement.lines.len();
-        self.placing
-            .submit(placement, lines)
-            .await
-            .map_err(|refused| match refused {
-                Refused::Full => Error::Busy,
-                Refused::Lost => Error::Unknown,
-            })?
+        submit(&self.placing, placement, lines).await
     }
 }
 

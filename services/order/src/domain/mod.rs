@@ -1,9 +1,11 @@
 //! The rules, without I/O.
 
+mod day;
 mod order;
 mod placement;
 mod status;
 
+pub(crate) use day::Day;
 pub(crate) use order::{Line, Order, Part};
 pub(crate) use placement::{MAX_LINES, Placement, PlacementLine, merge};
 pub(crate) use status::{Move, NoSuchMove, Status};

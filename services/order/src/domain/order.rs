@@ -4,7 +4,7 @@ use orderflow_contract::Id;
 use orderflow_identity::User;
 use serde::{Deserialize, Serialize};
 
-use super::Status;
+use super::{Day, Status};
 
 /// A purchase.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +46,11 @@ impl Line {
 }
 
 impl Order {
+    /// The day that it counts on.
+    pub(crate) fn day(&self) -> Day {
+        Day::of(self.create_time_ms)
+    }
+
     /// Who sells something in it, each once.
     pub(crate) fn seller_ids(&self) -> Vec<Id> {
         let mut ids: Vec<_> = self.lines.iter().map(|line| line.seller_id).collect();

@@ -107,15 +107,18 @@ impl OrderService for OrderGrpc {
         request: Request<pb::GetOrderStatsRequest>,
     ) -> Result<Response<pb::GetOrderStatsResponse>, GrpcStatus> {
         let user = User::of(&request)?;
-        let (start_ms, end_ms) = stats::decode(request.get_ref())?;
+        let (first, last) = stats::decode(request.get_ref())?;
         let whose = if user.is_admin() {
             Sales::Everybodys
         } else {
             Sales::Of(user.id)
         };
-        let rows = self.0.count_orders(whose, start_ms, end_ms).await?;
+        let orders = self.0.clone();
+        let sales = to_completion(async move { orders.count_orders(whose, first, last).await });
+        let sales = sales.await??.into_iter();
+        let rows = sales.flat_map(|(day, rows)| rows.into_iter().map(move |row| (day, row)));
         Ok(Response::new(pb::GetOrderStatsResponse {
-            days: rows.into_iter().map(stats::encode).collect(),
+            days: rows.map(|(day, row)| stats::encode(day, row)).collect(),
         }))
     }
 }

@@ -2,14 +2,14 @@ use mongodb::bson::DateTime;
 use orderflow_contract::{Invalid, time::now_ms};
 use orderflow_proto::{money::v1::Money, order::v1 as pb};
 
-use crate::store::DayRow;
+use crate::{domain::Day, store::Row};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const DEFAULT_DAYS: i64 = 30;
 const MAX_DAYS: i64 = 366;
 
-/// From when to before when the days of a request last, in milliseconds.
-pub(super) fn decode(request: &pb::GetOrderStatsRequest) -> Result<(i64, i64), Invalid> {
+/// The first and the last day of a request.
+pub(super) fn decode(request: &pb::GetOrderStatsRequest) -> Result<(Day, Day), Invalid> {
     let mut invalid = Invalid::new();
     let last = match request.end_day.as_str() {
         "" => Some(now_ms().div_euclid(DAY_MS) * DAY_MS),
@@ -28,7 +28,7 @@ pub(super) fn decode(request: &pb::GetOrderStatsRequest) -> Result<(i64, i64), I
             );
         }
     }
-    invalid.finish(|| Some((first?, last? + DAY_MS)))
+    invalid.finish(|| Some((Day::of(first?), Day::of(last?))))
 }
 
 /// The beginning of a day (UTC) written as `2026-11-22`.
@@ -42,9 +42,9 @@ fn day_ms(text: &str) -> Result<i64, &'static str> {
     Ok(midnight.timestamp_millis())
 }
 
-pub(super) fn encode(row: DayRow) -> pb::DayStats {
+pub(super) fn encode(day: Day, row: Row) -> pb::DayStats {
     pb::DayStats {
-        day: row.day,
+        day: day.to_string(),
         orders: row.orders,
         revenue: Some(Money {
             currency_code: row.currency,
@@ -57,7 +57,7 @@ pub(super) fn encode(row: DayRow) -> pb::DayStats {
 mod tests {
     use super::*;
 
-    fn range(start_day: &str, end_day: &str) -> Result<(i64, i64), Invalid> {
+    fn range(start_day: &str, end_day: &str) -> Result<(Day, Day), Invalid> {
         decode(&pb::GetOrderStatsRequest {
             start_day: start_day.to_owned(),
             end_day: end_day.to_owned(),
@@ -66,9 +66,12 @@ mod tests {
 
     #[test]
     fn days_are_whole_and_the_last_is_included() {
-        assert_eq!(range("1970-01-02", "1970-01-02"), Ok((DAY_MS, 2 * DAY_MS)));
-        let (start, end) = range("", "2026-11-22").unwrap();
-        assert_eq!(end - start, DEFAULT_DAYS * DAY_MS);
+        let second = Day::of(DAY_MS);
+        assert_eq!(range("1970-01-02", "1970-01-02"), Ok((second, second)));
+        let (first, last) = range("", "2026-11-22").unwrap();
+        let days: Vec<_> = first.through(last).collect();
+        assert_eq!(days.len(), 30);
+        assert_eq!(last.to_string(), "2026-11-22");
         assert!(range("", "").is_ok());
     }
 

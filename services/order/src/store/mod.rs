@@ -1,33 +1,43 @@
 //! Documents, queries and indexes.
 
 mod indexes;
+mod late;
 mod listing;
+mod months;
+mod moves;
 mod orders;
 mod stats;
 
-use mongodb::{Client, Collection, Database, error::Error};
+use mongodb::{Client, Collection, Database, bson::Document, error::Error};
 
 pub(crate) use listing::{Listing, Order as ListOrder, Whose};
-pub(crate) use stats::{DayRow, Sales};
+pub(crate) use moves::{Attempt, Made};
+pub(crate) use stats::{Row, Sales};
 
-/// The collection of this service.
+const ORDERS: &str = "orders";
+const MONTHS: &str = "order_stats";
+
+/// The collections of this service.
 #[derive(Clone)]
 pub(crate) struct Store {
     database: Database,
     orders: Collection<orders::OrderDocument>,
+    months: Collection<Document>,
 }
 
 impl Store {
     pub(crate) fn new(client: &Client, database: &str) -> Self {
         let database = client.database(database);
         Self {
-            orders: database.collection("orders"),
+            orders: database.collection(ORDERS),
+            months: database.collection(MONTHS),
             database,
         }
     }
 
     /// Creates what is missing.
     pub(crate) async fn prepare(&self) -> Result<(), Error> {
+        orderflow_mongo::ensure_collections(&self.database, &[ORDERS, MONTHS]).await?;
         orderflow_mongo::ensure_indexes(&self.orders, indexes::all()).await
     }
 

@@ -1,16 +1,17 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures::TryStreamExt;
 use mongodb::{
     bson::{DateTime, Document, deserialize_from_document, doc},
     error::Error,
-    options::ReturnDocument,
+    options::Hint,
 };
-use orderflow_contract::Id;
+use orderflow_contract::{Id, time::now_ms};
+use orderflow_mongo::Failure;
 use serde::{Deserialize, Serialize};
 
-use super::Store;
-use crate::domain::{Line, Move, Order, Status};
+use super::{Store, indexes::all_by_time};
+use crate::domain::{Line, Order, Status};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct OrderDocument {
@@ -39,6 +40,30 @@ pub(super) struct OrderDocument {
 struct MoveDocument {
     to: Status,
     op_id: Id,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Key {
+    #[serde(rename = "_id")]
+    pub(super) id: Id,
+}
+
+impl OrderDocument {
+    pub(super) fn id(&self) -> Id {
+        self.id
+    }
+
+    /// Whether the attempt `op_id` has moved it.
+    pub(super) fn was_moved_by(&self, op_id: Id) -> bool {
+        self.moves.iter().any(|made| made.op_id == op_id)
+    }
+
+    #[cfg(test)]
+    pub(super) fn moved(mut self, moves: &[(Status, Id)]) -> Self {
+        let made = |&(to, op_id)| MoveDocument { to, op_id };
+        self.moves.extend(moves.iter().map(made));
+        self
+    }
 }
 
 impl From<&Order> for OrderDocument {
@@ -78,6 +103,19 @@ impl From<OrderDocument> for Order {
 }
 
 impl Store {
+    /// Those of the orders that exist, as a majority knows them, each read for itself.
+    pub(crate) async fn look_up(
+        &self,
+        ids: Vec<Id>,
+    ) -> Result<HashMap<Id, Result<Order, Error>>, Error> {
+        let ids = ids.iter().map(Id::to_string).collect();
+        let found = orderflow_mongo::find_by_ids(&self.orders, ids).await?;
+        let order = |(id, order): (String, Result<OrderDocument, _>)| {
+            Some((id.parse().ok()?, order.map(Order::from)))
+        };
+        Ok(found.into_iter().filter_map(order).collect())
+    }
+
     /// An order, as a majority knows it.
     pub(crate) async fn order(&self, id: Id) -> Result<Option<Order>, Error> {
         let found = self.orders.find_one(doc! { "_id": id.to_string() }).await?;
@@ -86,18 +124,12 @@ impl Store {
 
     /// Those of the orders that exist, as a majority knows them. One that cannot be read is reported and left out.
     pub(crate) async fn orders(&self, ids: &[Id]) -> Result<Vec<Order>, Error> {
-        let ids: Vec<_> = ids.iter().map(Id::to_string).collect();
-        self.readable(doc! { "_id": { "$in": ids } }, doc! {}, None)
-            .await
+        let found = self.readable(ids).await?;
+        Ok(found.into_iter().map(Order::from).collect())
     }
 
     /// Which of the orders exist, as a majority knows it; read from the index alone.
     pub(crate) async fn existing(&self, ids: &[Id]) -> Result<HashSet<Id>, Error> {
-        #[derive(Deserialize)]
-        struct Key {
-            #[serde(rename = "_id")]
-            id: Id,
-        }
         let ids: Vec<_> = ids.iter().map(Id::to_string).collect();
         let keys = self.orders.clone_with_type::<Key>();
         let found = keys
@@ -106,70 +138,54 @@ impl Store {
         found.await?.map_ok(|key| key.id).try_collect().await
     }
 
-    /// Orders that are being cancelled, oldest first.
-    pub(crate) async fn cancelling(&self, limit: i64) -> Result<Vec<Order>, Error> {
-        let filter = doc! { "status": Status::Cancelling.name() };
-        self.readable(filter, doc! { "create_time": 1, "_id": 1 }, Some(limit))
-            .await
+    /// Orders that are being cancelled, oldest first; read from the index alone.
+    pub(crate) async fn cancelling(&self) -> Result<Vec<Id>, Error> {
+        let keys = self.orders.clone_with_type::<Key>();
+        let found = keys
+            .find(doc! { "status": Status::Cancelling.name() })
+            .sort(doc! { "create_time": 1, "_id": 1 })
+            .hint(Hint::Keys(all_by_time()))
+            .projection(doc! { "_id": 1 });
+        found.await?.map_ok(|key| key.id).try_collect().await
     }
 
-    /// What can be read of what is found: one order that cannot, perhaps of a newer version, must not take others with it.
-    async fn readable(
-        &self,
-        filter: Document,
-        sort: Document,
-        limit: Option<i64>,
-    ) -> Result<Vec<Order>, Error> {
+    /// What can be read of these orders: one that cannot, perhaps of a newer version, must not take others with it.
+    pub(super) async fn readable(&self, ids: &[Id]) -> Result<Vec<OrderDocument>, Error> {
+        let ids: Vec<_> = ids.iter().map(Id::to_string).collect();
         let orders = self.orders.clone_with_type::<Document>();
-        let mut found = orders.find(filter).sort(sort);
-        if let Some(limit) = limit {
-            found = found.limit(limit);
-        }
-        let found: Vec<_> = found.await?.try_collect().await?;
+        let found = orders.find(doc! { "_id": { "$in": ids } }).await?;
+        let found: Vec<_> = found.try_collect().await?;
         let read = |document: Document| {
             let id = document.get_str("_id").unwrap_or_default().to_owned();
-            deserialize_from_document::<OrderDocument>(document)
+            deserialize_from_document(document)
                 .inspect_err(|error| tracing::error!(order = id, %error, "a broken order"))
                 .ok()
         };
-        Ok(found
-            .into_iter()
-            .filter_map(read)
-            .map(Order::from)
-            .collect())
+        Ok(found.into_iter().filter_map(read).collect())
     }
 
     /// Inserts orders, each on its own. `Ok` says that all of them are acknowledged by a majority, and gives the indices of
     /// those that were there already.
     pub(crate) async fn insert_orders(&self, orders: &[Order]) -> Result<Vec<usize>, Error> {
-        let documents: Vec<_> = orders.iter().map(OrderDocument::from).collect();
-        orderflow_mongo::insert(&self.orders, &documents).await
-    }
-
-    /// Makes a move if the order still stands where it begins. `None` if it does not.
-    pub(crate) async fn move_order(
-        &self,
-        id: Id,
-        step: Move,
-        op_id: Id,
-        now_ms: i64,
-    ) -> Result<Option<Order>, Error> {
-        let guard = doc! { "_id": id.to_string(), "status": step.from.name() };
-        let update = doc! {
-            "$set": { "status": step.to.name(), "update_time": DateTime::from_millis(now_ms) },
-            "$push": { "moves": { "to": step.to.name(), "op_id": op_id.to_string() } },
-        };
-        let moved = self
-            .orders
-            .find_one_and_update(guard, update)
-            .return_document(ReturnDocument::After)
-            .await?;
-        Ok(moved.map(Order::from))
-    }
-
-    /// The order as it is now, if the attempt `op_id` has moved it.
-    pub(crate) async fn moved_by(&self, id: Id, op_id: Id) -> Result<Option<Order>, Error> {
-        let filter = doc! { "_id": id.to_string(), "moves.op_id": op_id.to_string() };
-        Ok(self.orders.find_one(filter).await?.map(Order::from))
+        let now_ms = now_ms();
+        let is_late = |i: &usize| orders[*i].day().has_ended(now_ms);
+        let (late, new): (Vec<_>, Vec<_>) = (0..orders.len()).partition(is_late);
+        let mut there_already = Vec::new();
+        if !new.is_empty() {
+            let documents = new.iter().map(|i| OrderDocument::from(&orders[*i]));
+            let documents: Vec<_> = documents.collect();
+            let found = orderflow_mongo::insert(&self.orders, &documents).await?;
+            there_already.extend(found.into_iter().map(|i| new[i]));
+        }
+        if !late.is_empty() {
+            let of_ended_days: Vec<_> = late.iter().map(|i| &orders[*i]).collect();
+            let found = self.insert_late(&of_ended_days).await;
+            let found = found.map_err(|failure| match failure {
+                Failure::Mongo(error) | Failure::Unknown(error) => error,
+                failure => Error::custom(failure),
+            })?;
+            there_already.extend(late.into_iter().filter(|i| found.contains(&orders[*i].id)));
+        }
+        Ok(there_already)
     }
 }

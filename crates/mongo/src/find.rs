@@ -1,0 +1,24 @@
+use std::collections::HashMap;
+
+use futures::TryStreamExt;
+use mongodb::{
+    Collection,
+    bson::{Document, deserialize_from_document, doc},
+    error::Error,
+};
+use serde::de::DeserializeOwned;
+
+/// The documents with these ids, in one query by `_id` and nothing else, which MongoDB has no plan to make for. Each is read
+/// for itself, so that one that cannot be read harms no other.
+pub async fn find_by_ids<T: DeserializeOwned + Send + Sync>(
+    collection: &Collection<T>,
+    ids: Vec<String>,
+) -> Result<HashMap<String, Result<T, Error>>, Error> {
+    let documents = collection.clone_with_type::<Document>();
+    let found = documents.find(doc! { "_id": { "$in": ids } }).await?;
+    let read = |document: Document| {
+        let id = document.get_str("_id").unwrap_or_default().to_owned();
+        (id, deserialize_from_document(document).map_err(Error::from))
+    };
+    found.map_ok(read).try_collect().await
+}
