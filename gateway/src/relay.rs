@@ -4,6 +4,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::extract::Request;
@@ -15,8 +16,11 @@ use http::{
 use http_body::{Body as _, Frame, SizeHint};
 use orderflow_contract::{status, trace::TraceId};
 use orderflow_identity::Denied;
-use tokio::time::{Instant, Sleep, sleep_until};
-use tonic::{Status, body::Body};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, Sleep, sleep_until},
+};
+use tonic::{Code, Status, body::Body};
 use tower::{Service, ServiceExt};
 
 use crate::{deadline, limit::Limited, upstream::Upstreams};
@@ -50,6 +54,10 @@ async fn forward(upstreams: &Upstreams, request: Request) -> Result<Response<Bod
         .of_path(received.uri.path())
         .ok_or(Denied::Unknown)?;
 
+    // Before anything is sent: this is what makes the error definite.
+    let permit = upstream.room.clone().try_acquire_owned();
+    let permit = permit.map_err(|_| busy(upstream.name))?;
+
     let (body, refusal) = Limited::new(body);
     let mut request = http::Request::new(Body::new(body));
     *request.method_mut() = Method::POST;
@@ -79,7 +87,7 @@ async fn forward(upstreams: &Upstreams, request: Request) -> Result<Response<Bod
         if body.is_end_stream() {
             Body::empty()
         } else {
-            Body::new(Answer::new(body, upstream.name, deadline))
+            Body::new(Answer::new(body, upstream.name, deadline, permit))
         }
     }))
 }
@@ -93,6 +101,16 @@ fn forwarded(received: &HeaderMap) -> HeaderMap {
     }
     headers.insert(TE, HeaderValue::from_static("trailers"));
     headers
+}
+
+/// RESOURCE_EXHAUSTED. Nothing was sent.
+fn busy(upstream: &str) -> Status {
+    status::retry_later(
+        Code::ResourceExhausted,
+        "BUSY",
+        format!("the {upstream} service has too much to do"),
+        Duration::from_millis(100),
+    )
 }
 
 /// UNAVAILABLE. Whether the call took effect is unknown.
@@ -113,15 +131,23 @@ struct Answer {
     upstream: &'static str,
     trace_id: Option<TraceId>,
     deadline: Pin<Box<Sleep>>,
+    /// Given back when the answer has ended.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Answer {
-    fn new(body: Body, upstream: &'static str, deadline: Instant) -> Self {
+    fn new(
+        body: Body,
+        upstream: &'static str,
+        deadline: Instant,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
         Self {
             body,
             upstream,
             trace_id: TraceId::current(),
             deadline: Box::pin(sleep_until(deadline)),
+            _permit: permit,
         }
     }
 

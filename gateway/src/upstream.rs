@@ -1,7 +1,10 @@
 //! Which service lives where.
 
+use std::sync::Arc;
+
 use http::Uri;
 use orderflow_chassis::channel;
+use tokio::sync::Semaphore;
 use tonic::transport::Channel;
 
 use crate::{Config, Error};
@@ -12,7 +15,13 @@ pub(crate) struct Upstream {
     pub(crate) name: &'static str,
     /// Connects when first used, and again when the connection is lost.
     pub(crate) channel: Channel,
+    /// Room for calls on their way. More would not be refused by the connection, but wait for it in memory, without an end.
+    pub(crate) room: Arc<Semaphore>,
 }
+
+/// Calls on their way to one upstream at a time. Less than its connection takes, so that there always is room for the health
+/// probe.
+const ROOM: usize = 1_000;
 
 /// All of them.
 pub(crate) struct Upstreams {
@@ -26,6 +35,7 @@ impl Upstreams {
         let upstream = |name, url: &Uri| Upstream {
             name,
             channel: channel::lazy(url),
+            room: Arc::new(Semaphore::new(ROOM)),
         };
         Self {
             user: upstream("user", &config.user_url),

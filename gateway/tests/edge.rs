@@ -12,7 +12,7 @@ use orderflow_proto::{
     catalog::v1::ListProductsRequest,
     order::v1::{
         CreateOrderRequest, GetOrderRequest, GetOrderResponse, ListOrdersRequest,
-        ListOrdersResponse, UpdateOrderStatusRequest,
+        ListOrdersResponse, UpdateOrderStatusRequest, order_service_client::OrderServiceClient,
     },
 };
 use prost::Message;
@@ -386,6 +386,46 @@ async fn when_the_time_is_over_it_is_deadline_exceeded() {
         );
         assert_eq!(world.order.seen.calls(), calls);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_service_has_no_room_for_is_refused_before_it_is_sent() {
+    const ROOM: usize = 1_000;
+    let world = start().await;
+    let seen = &world.order.seen;
+    let orders = OrderServiceClient::new(world.channel());
+    let never_answered = || {
+        let mut orders = orders.clone();
+        let mut request = tonic::Request::new(CreateOrderRequest::default());
+        let bearer = bearer().parse().unwrap();
+        request.metadata_mut().insert("authorization", bearer);
+        tokio::spawn(async move { orders.create_order(request).await })
+    };
+    let calls: Vec<_> = (0..ROOM).map(|_| never_answered()).collect();
+    while seen.calls() < ROOM {
+        in_time(seen.arrived.notified()).await;
+    }
+
+    let refused = world.call(Wire::Grpc, GET_ORDER, &order("o-1")).signed_in();
+    let status = in_time(refused.send()).await.status();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(status.get_details_retry_info().is_some());
+    assert_eq!(seen.calls(), ROOM);
+    // Another service has room of its own.
+    assert_eq!(world.health("").await, ServingStatus::Serving);
+
+    // Who leaves makes room.
+    calls[0].abort();
+    in_time(seen.left.notified()).await;
+    let served = async {
+        loop {
+            let call = world.call(Wire::Grpc, GET_ORDER, &order("o-1")).signed_in();
+            if call.send().await.code() == Code::Ok {
+                return;
+            }
+        }
+    };
+    in_time(served).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
