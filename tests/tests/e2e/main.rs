@@ -14,6 +14,7 @@ mod following;
 mod identity;
 mod input;
 mod inventory;
+mod killing;
 mod listing;
 mod moving;
 mod orders;

@@ -16,9 +16,9 @@ use tokio::process::{Child, Command};
 use tonic::{Code, transport::Endpoint};
 
 /// One program, killed when the test ends.
-struct Program {
-    child: Child,
-    address: SocketAddr,
+pub(crate) struct Program {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
 }
 
 fn free_address() -> SocketAddr {
@@ -42,7 +42,7 @@ fn command(program: &str, settings: &HashMap<String, String>) -> Command {
 }
 
 /// Settings for all four, each at an address of its own.
-async fn settings() -> HashMap<String, String> {
+pub(crate) async fn settings() -> HashMap<String, String> {
     let mut settings: HashMap<_, _> = secrets::generate()
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
@@ -62,7 +62,7 @@ async fn settings() -> HashMap<String, String> {
     settings
 }
 
-fn start(program: &str, settings: &HashMap<String, String>) -> Program {
+pub(crate) fn start(program: &str, settings: &HashMap<String, String>) -> Program {
     let address = settings[&format!("{}_LISTEN", program.to_uppercase())]
         .parse()
         .unwrap();
@@ -74,7 +74,7 @@ fn start(program: &str, settings: &HashMap<String, String>) -> Program {
     }
 }
 
-async fn is_ready(program: &Program) -> Option<()> {
+pub(crate) async fn is_ready(program: &Program) -> Option<()> {
     health::ask(program.address).await.ok()
 }
 
