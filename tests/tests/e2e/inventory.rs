@@ -1,5 +1,7 @@
 //! The catalog's side of the order protocol, asked directly as the order service asks it.
 
+use std::net::SocketAddr;
+
 use mongodb::bson::{Document, doc};
 use orderflow_contract::Id;
 use orderflow_identity::service::ServiceIdentity;
@@ -19,8 +21,12 @@ use crate::failing::Failing;
 pub(crate) type Inventory = InventoryServiceClient<InterceptedService<Channel, ServiceIdentity>>;
 
 pub(crate) async fn inventory(world: &World) -> Inventory {
-    let address = format!("http://{}", world.system.catalog);
-    let channel = Endpoint::from_shared(address)
+    inventory_at(world.system.catalog, world).await
+}
+
+/// Of a catalog that is another replica of this world's.
+pub(crate) async fn inventory_at(address: SocketAddr, world: &World) -> Inventory {
+    let channel = Endpoint::from_shared(format!("http://{address}"))
         .unwrap()
         .connect()
         .await
@@ -63,7 +69,7 @@ pub(crate) async fn reserve(inventory: &Inventory, items: Vec<ReserveItem>) -> V
 }
 
 /// HELD, REFUSED, LINES_DIFFER or UNDECIDED, for each.
-fn kinds(outcomes: &[Outcome]) -> Vec<&'static str> {
+pub(crate) fn kinds(outcomes: &[Outcome]) -> Vec<&'static str> {
     let kind = |outcome: &Outcome| match outcome {
         Outcome::Reserved(_) => "reserved",
         Outcome::Refused(_) => "refused",
@@ -73,7 +79,7 @@ fn kinds(outcomes: &[Outcome]) -> Vec<&'static str> {
     outcomes.iter().map(kind).collect()
 }
 
-async fn stock(person: &Person, product: &Product) -> i64 {
+pub(crate) async fn stock(person: &Person, product: &Product) -> i64 {
     let request = orderflow_proto::catalog::v1::GetProductRequest {
         id: product.id.clone(),
     };

@@ -8,6 +8,7 @@
 
 mod audit;
 mod closed_days;
+mod dead_transactions;
 mod eight_steps;
 mod failing;
 mod following;

@@ -44,7 +44,6 @@ impl Catalog {
             created_as: None,
         };
 
-        let _turn = self.stock.turn.lock().await;
         let found = self.adjust(user, &row).await?;
         match found {
             Found::Adjusted(product) => Ok((product, row)),

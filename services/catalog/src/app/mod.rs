@@ -8,11 +8,8 @@ mod release;
 mod reserve;
 mod settle;
 
-use std::sync::Arc;
-
 use orderflow_batch::Batcher;
 use orderflow_identity::User;
-use tokio::sync::Mutex;
 
 pub(crate) use release::Released;
 pub(crate) use reserve::Outcome;
@@ -34,16 +31,11 @@ pub(crate) struct Catalog {
 #[derive(Clone)]
 struct Stock {
     store: Store,
-    /// One transaction at a time: on a hot product two of them would only get in each other's way and be replayed.
-    turn: Arc<Mutex<()>>,
 }
 
 impl Catalog {
     pub(crate) fn new(store: Store) -> Self {
-        let stock = Stock {
-            store,
-            turn: Arc::default(),
-        };
+        let stock = Stock { store };
         Self {
             reserving: reserve::lane(stock.clone()),
             stock,

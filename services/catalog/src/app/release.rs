@@ -25,7 +25,6 @@ impl Catalog {
         distinct.sort_unstable();
         distinct.dedup();
 
-        let _turn = self.stock.turn.lock().await;
         let outcomes = self.release_each(&distinct).await;
         let outcome = |id| outcomes.get(id).copied().unwrap_or(Released::Undecided);
         order_ids.iter().map(outcome).collect()

@@ -68,7 +68,6 @@ impl Stock {
         let mut distinct: Vec<_> = wishes.iter().collect();
         distinct.retain(|wish| seen.insert(wish.order_id));
 
-        let _turn = self.turn.lock().await;
         let records = self.record(&distinct).await;
         let outcome = |wish: &Wish| match records.get(&wish.order_id) {
             None => Outcome::Undecided,

@@ -18,8 +18,8 @@ use crate::domain::{Order, Status};
 const ATTEMPTS: usize = 10;
 
 impl Store {
-    async fn transaction(&self) -> Result<Transaction, Failure> {
-        Transaction::new(self.database.client()).await
+    async fn transaction(&self) -> Result<Transaction<'_>, Failure> {
+        self.transactions.begin().await
     }
 
     /// Inserts orders of days that have ended. `Ok` says that all of them are acknowledged by a majority, and which of them were
