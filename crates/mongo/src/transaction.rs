@@ -19,8 +19,6 @@ use tokio::{
 
 use crate::failure::{Failure, INTERRUPTED, code};
 
-/// How long a transaction is replayed because another got in its way, before it is given up: within what callers wait.
-const REPLAYING: Duration = Duration::from_millis(1_500);
 /// After so long with nothing but conflicts, whoever is in the way may be dead. Live ones were seen to be so for 0.07 s.
 const SUSPICIOUS: Duration = Duration::from_secs(1);
 /// How often a commit is repeated whose outcome is unknown.
@@ -72,8 +70,8 @@ impl Transactions {
         Ok(())
     }
 
-    /// A transaction that has not begun, once the ones before are over.
-    pub async fn begin(&self) -> Result<Transaction<'_>, Failure> {
+    /// A transaction that has not begun, once the ones before are over. It is replayed for `patience` if others get in its way.
+    pub async fn begin(&self, patience: Duration) -> Result<Transaction<'_>, Failure> {
         let mut turn = self.turn.lock().await;
         let lane = match turn.take().filter(|lane| lane.is_idle) {
             Some(lane) if lane.published.elapsed() < PUBLISHED => lane,
@@ -88,6 +86,7 @@ impl Transactions {
             transactions: self,
             lane: MutexGuard::map(turn, |turn| turn.insert(lane)),
             began: Instant::now(),
+            patience,
             replays: 0,
             has_ended_others: false,
         })
@@ -147,7 +146,7 @@ fn session_id(session: &ClientSession) -> Option<Bson> {
 /// What an attempt has read counts only once it is committed: a transaction that is not protects nothing.
 ///
 /// ```ignore
-/// let mut transaction = transactions.begin().await?;
+/// let mut transaction = transactions.begin(patience).await?;
 /// loop {
 ///     let attempt = body(transaction.start().await?).await;
 ///     if let Some(result) = transaction.end(attempt).await {
@@ -159,6 +158,7 @@ pub struct Transaction<'a> {
     transactions: &'a Transactions,
     lane: MappedMutexGuard<'a, Lane>,
     began: Instant,
+    patience: Duration,
     replays: usize,
     has_ended_others: bool,
 }
@@ -212,7 +212,7 @@ impl Transaction<'_> {
                 let own = session_id(&self.lane.session);
                 self.transactions.end_others(own).await;
             }
-            if conflicting < REPLAYING {
+            if conflicting < self.patience {
                 self.replays += 1;
                 return None;
             }

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use mongodb::{
     Collection, Database,
     bson::{Document, doc},
 };
-use orderflow_mongo::{Failure, Transactions, update};
+use orderflow_mongo::{Failure, Transaction, Transactions, update};
 use orderflow_mongod::{Options, ReplicaSet};
 
 /// A MongoDB that leaves transactions open for longer than any test takes, with one document to write to.
@@ -16,6 +18,8 @@ struct Mongo(ReplicaSet);
 struct Replica {
     database: Database,
     transactions: Transactions,
+    /// Far longer than it takes until others' sessions are ended.
+    patience: Duration,
 }
 
 impl Mongo {
@@ -38,6 +42,7 @@ impl Mongo {
         Replica {
             transactions: Transactions::new(database.collection("sessions")),
             database,
+            patience: Duration::from_secs(60),
         }
     }
 }
@@ -45,6 +50,10 @@ impl Mongo {
 impl Replica {
     fn counters(&self) -> Collection<Document> {
         self.database.collection("counters")
+    }
+
+    async fn begin(&self) -> Result<Transaction<'_>, Failure> {
+        self.transactions.begin(self.patience).await
     }
 
     async fn n(&self) -> i32 {
@@ -70,7 +79,7 @@ impl Replica {
 
     /// Adds one in a transaction; gives the number of attempts.
     async fn add_one(&self) -> Result<usize, Failure> {
-        let mut transaction = self.transactions.begin().await?;
+        let mut transaction = self.begin().await?;
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -93,7 +102,7 @@ fn fail(replica: &str, command: &str, how: &Document) -> Document {
 async fn a_session_is_written_down_before_it_is_used_and_kept() {
     let mongo = Mongo::start().await;
     let replica = mongo.replica("a").await;
-    let transaction = replica.transactions.begin().await.unwrap();
+    let transaction = replica.begin().await.unwrap();
     assert_eq!(replica.published().await, 1);
     drop(transaction);
     for _ in 0..3 {
@@ -106,7 +115,7 @@ async fn a_session_is_written_down_before_it_is_used_and_kept() {
 async fn what_a_dead_replica_has_left_open_is_ended() {
     let mongo = Mongo::start().await;
     let (dead, alive) = (mongo.replica("dead").await, mongo.replica("alive").await);
-    let mut left_open = dead.transactions.begin().await.unwrap();
+    let mut left_open = dead.begin().await.unwrap();
     dead.add(left_open.start().await.unwrap()).await.unwrap();
 
     assert!(alive.add_one().await.unwrap() > 1);
@@ -126,7 +135,7 @@ async fn what_a_dead_replica_has_left_open_is_ended() {
 async fn a_replica_that_starts_ends_what_was_left_open() {
     let mongo = Mongo::start().await;
     let (dead, reborn) = (mongo.replica("dead").await, mongo.replica("reborn").await);
-    let mut left_open = dead.transactions.begin().await.unwrap();
+    let mut left_open = dead.begin().await.unwrap();
     dead.add(left_open.start().await.unwrap()).await.unwrap();
 
     reborn.transactions.prepare().await.unwrap();
@@ -138,7 +147,7 @@ async fn a_replica_that_starts_ends_what_was_left_open() {
 async fn a_live_replica_whose_session_is_ended_replays() {
     let mongo = Mongo::start().await;
     let (live, other) = (mongo.replica("live").await, mongo.replica("other").await);
-    let mut transaction = live.transactions.begin().await.unwrap();
+    let mut transaction = live.begin().await.unwrap();
     for attempt in 0..3 {
         live.add(transaction.start().await.unwrap()).await.unwrap();
         other.transactions.prepare().await.unwrap();
@@ -182,8 +191,9 @@ async fn a_statement_or_a_commit_that_is_ended_under_way_is_replayed() {
 #[tokio::test]
 async fn without_the_right_to_end_sessions_conflicts_are_what_they_were() {
     let mongo = Mongo::start().await;
-    let (other, replica) = (mongo.replica("other").await, mongo.replica("replica").await);
-    let mut open = other.transactions.begin().await.unwrap();
+    let (other, mut replica) = (mongo.replica("other").await, mongo.replica("replica").await);
+    replica.patience = Duration::from_millis(1_500);
+    let mut open = other.begin().await.unwrap();
     other.add(open.start().await.unwrap()).await.unwrap();
 
     const UNAUTHORIZED: i32 = 13;
@@ -203,7 +213,7 @@ async fn without_the_right_to_end_sessions_conflicts_are_what_they_were() {
 async fn a_transaction_that_is_dropped_half_way_blocks_nobody() {
     let mongo = Mongo::start().await;
     let replica = mongo.replica("a").await;
-    let mut transaction = replica.transactions.begin().await.unwrap();
+    let mut transaction = replica.begin().await.unwrap();
     replica
         .add(transaction.start().await.unwrap())
         .await
@@ -217,12 +227,12 @@ async fn a_transaction_that_is_dropped_half_way_blocks_nobody() {
 async fn who_waits_gets_the_turn_in_the_order_of_asking() {
     let mongo = Mongo::start().await;
     let replica = mongo.replica("a").await;
-    let first = replica.transactions.begin().await.unwrap();
+    let first = replica.begin().await.unwrap();
     let order = tokio::sync::Mutex::new(Vec::new());
     let waiting = |name| {
         let (replica, order) = (&replica, &order);
         async move {
-            let turn = replica.transactions.begin().await.unwrap();
+            let turn = replica.begin().await.unwrap();
             order.lock().await.push(name);
             drop(turn);
         }

@@ -30,19 +30,23 @@ struct Scene {
 }
 
 /// As somebody else's MongoDB is: longer than `eventually` waits.
-const LEFT_OPEN_FOR_60_S: (&str, &str) = ("transactionLifetimeLimitSeconds", "60");
+pub(crate) const LEFT_OPEN_FOR_60_S: (&str, &str) = ("transactionLifetimeLimitSeconds", "60");
+
+/// A world on a MongoDB that nobody else uses.
+pub(crate) async fn world_of_its_own(parameters: &[(&str, &str)]) -> (ReplicaSet, World) {
+    let mut options = Options::ephemeral().set_parameter("enableTestCommands", "1");
+    for (name, value) in parameters {
+        options = options.set_parameter(name, value);
+    }
+    let mongo = ReplicaSet::start(options).await.unwrap();
+    let world = World::builder().setting("MONGO_URL", &mongo.url());
+    let world = world.start().await;
+    (mongo, world)
+}
 
 impl Scene {
     async fn set(parameters: &[(&str, &str)]) -> Self {
-        let options = Options::ephemeral().set_parameter("enableTestCommands", "1");
-        let options = parameters.iter().fold(options, |options, (name, value)| {
-            options.set_parameter(name, value)
-        });
-        let mongo = ReplicaSet::start(options).await.unwrap();
-        let world = World::builder()
-            .setting("MONGO_URL", &mongo.url())
-            .start()
-            .await;
+        let (mongo, world) = world_of_its_own(parameters).await;
         let ada = world.person("ada").await;
         let tea = ada.product().stock(10).create().await;
 
@@ -54,25 +58,14 @@ impl Scene {
         let doomed = start("catalog", &settings);
         eventually("a second catalog", async || is_ready(&doomed).await).await;
 
-        let admin = world.database("catalog").await.client().database("admin");
-        let hang = doc! {
-            "configureFailPoint": "failCommand",
-            "mode": { "times": 1 },
-            "data": {
-                "failCommands": ["commitTransaction"],
-                "appName": "orderflow-catalog",
-                "blockConnection": true,
-                "blockTimeMS": 600_000,
-            },
-        };
-        admin.run_command(hang).await.unwrap();
-        let item = item(Id::random(), &[(&tea, 3)]);
+        hang_in_next_commit(&world).await;
+        let mut item = item(Id::random(), &[(&tea, 3)]);
+        // Else its id would have to be made from it.
+        item.request_id.clear();
         let inventory = inventory_at(doomed.address, &world).await;
         let items = vec![item.clone()];
         let reserving = tokio::spawn(async move { reserve(&inventory, items).await });
-        let entered =
-            doc! { "waitForFailPoint": "failCommand", "timesEntered": 1, "maxTimeMS": 30_000 };
-        admin.run_command(entered).await.unwrap();
+        it_hangs(&world).await;
         Self {
             kills: kills(&world).await,
             doomed,
@@ -98,10 +91,37 @@ impl Scene {
     }
 }
 
+/// Runs a command of an administrator's.
+pub(crate) async fn admin(world: &World, command: Document) -> Document {
+    let admin = world.database("catalog").await.client().database("admin");
+    admin.run_command(command).await.unwrap()
+}
+
+/// Holds up the next commit of a catalog, until its session is ended.
+pub(crate) async fn hang_in_next_commit(world: &World) {
+    let hang = doc! {
+        "configureFailPoint": "failCommand",
+        "mode": { "times": 1 },
+        "data": {
+            "failCommands": ["commitTransaction"],
+            "appName": "orderflow-catalog",
+            "blockConnection": true,
+            "blockTimeMS": 600_000,
+        },
+    };
+    admin(world, hang).await;
+}
+
+/// Waits until one is held up.
+pub(crate) async fn it_hangs(world: &World) {
+    let entered =
+        doc! { "waitForFailPoint": "failCommand", "timesEntered": 1, "maxTimeMS": 30_000 };
+    admin(world, entered).await;
+}
+
 /// How often sessions were ended.
 async fn kills(world: &World) -> i64 {
-    let admin = world.database("catalog").await.client().database("admin");
-    let status = admin.run_command(doc! { "serverStatus": 1 }).await.unwrap();
+    let status = admin(world, doc! { "serverStatus": 1 }).await;
     let commands = |status: &Document| {
         let metrics = status.get_document("metrics")?;
         metrics
@@ -158,5 +178,7 @@ async fn orders_go_on_when_a_catalog_is_stopped_and_it_goes_on_too_when_it_wakes
             assert_eq!(kinds(&again), ["reserved"]);
             assert_eq!(stock(&scene.ada, &scene.tea).await, 6);
         }
+        let report = scene.world.audit().await;
+        assert!(report.is_clean(), "{report:?}");
     }
 }

@@ -24,4 +24,5 @@ mod reflection;
 mod replica;
 mod selling_out;
 mod stats;
+mod two_replicas;
 mod users;

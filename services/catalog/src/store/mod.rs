@@ -5,7 +5,7 @@ mod ledger;
 mod products;
 mod reservations;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use mongodb::{Client, ClientSession, Collection, Database, bson::Document, error::Error};
 use orderflow_mongo::{Failure, Transaction, Transactions};
@@ -59,8 +59,8 @@ impl Store {
     }
 
     /// A transaction, once those before it are over: on a hot product two at a time would only get in each other's way.
-    pub(crate) async fn transaction(&self) -> Result<Transaction<'_>, Failure> {
-        self.transactions.begin().await
+    pub(crate) async fn transaction(&self, patience: Duration) -> Result<Transaction<'_>, Failure> {
+        self.transactions.begin(patience).await
     }
 
     async fn update(
