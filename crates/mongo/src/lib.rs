@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod collections;
+mod failure;
 mod find;
 pub mod keyset;
 mod transaction;
@@ -16,8 +17,9 @@ use mongodb::{
 };
 
 pub use collections::ensure_collections;
+pub use failure::Failure;
 pub use find::find_by_ids;
-pub use transaction::{Failure, Transaction};
+pub use transaction::{Transaction, Transactions};
 pub use update_each::update_each;
 pub use write::{insert, update};
 
@@ -83,8 +85,8 @@ where
     }
 }
 
-/// True for an error that says nothing about the request: MongoDB was out of reach, changed its primary or did not answer in
-/// time. A write that ended so may have happened.
+/// True for an error that says nothing about the request: MongoDB was out of reach, changed its primary, did not answer in
+/// time or was told to stop. A write that ended so may have happened.
 pub fn is_outage(error: &mongodb::error::Error) -> bool {
     use mongodb::error::{ErrorKind, RETRYABLE_WRITE_ERROR, WriteFailure};
     error.contains_label(RETRYABLE_WRITE_ERROR)
@@ -95,7 +97,7 @@ pub fn is_outage(error: &mongodb::error::Error) -> bool {
             | ErrorKind::DnsResolve { .. }
             | ErrorKind::Write(WriteFailure::WriteConcernError(_)) => true,
             ErrorKind::InsertMany(error) => error.write_concern_error.is_some(),
-            // NotWritablePrimary, shutdowns, step-downs, elapsed time limits.
+            // NotWritablePrimary, shutdowns, step-downs, elapsed time limits, operations ended from outside.
             ErrorKind::Command(error) => {
                 matches!(
                     error.code,
@@ -109,6 +111,7 @@ pub fn is_outage(error: &mongodb::error::Error) -> bool {
                         | 9001
                         | 10107
                         | 11600
+                        | 11601
                         | 11602
                         | 13435
                         | 13436

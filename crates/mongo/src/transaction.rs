@@ -1,78 +1,143 @@
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use mongodb::{
-    Client, ClientSession,
+    Client, ClientSession, Collection, IndexModel,
+    bson::{Bson, Document, doc},
     error::{
         Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT,
         WriteFailure,
     },
-    options::{ReadConcern, TransactionOptions},
+    options::{IndexOptions, ReadConcern, TransactionOptions},
+};
+use tokio::{
+    sync::{MappedMutexGuard, Mutex, MutexGuard},
+    time::{Instant, sleep},
 };
 
-use tokio::time::{Instant, sleep};
+use crate::failure::{Failure, INTERRUPTED, code};
 
-/// How long a transaction is replayed because another got in its way, before it is given up: within what callers wait.
-const REPLAYING: Duration = Duration::from_millis(1_500);
+/// After so long with nothing but conflicts, whoever is in the way may be dead. Live ones were seen to be so for 0.07 s.
+const SUSPICIOUS: Duration = Duration::from_secs(1);
 /// How often a commit is repeated whose outcome is unknown.
 const COMMITS: usize = 6;
+/// How long a session counts as written down. One that is used later is written down again first.
+const PUBLISHED: Duration = Duration::from_secs(10 * 60);
+/// When the server clears away what was written down, by its own clock: long after the server itself has ended the session.
+const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
 
-pub(crate) const WRITE_CONFLICT: i32 = 112;
-pub(crate) const DUPLICATE_KEY: i32 = 11000;
-
-/// Why a write did not happen, or may have.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum Failure {
-    /// Another transaction got in the way; nothing was done.
-    #[error("other writes got in the way")]
-    Conflict,
-    /// A key that shall be new is there already; nothing was done.
-    #[error("a key is there already")]
-    Duplicate,
-    /// The server refused a statement, or it matched less than it must; nothing was done.
-    #[error("a statement failed: {0}")]
-    Rejected(String),
-    /// MongoDB failed; within a transaction nothing was done, outside of one something may have been.
-    #[error("MongoDB failed")]
-    Mongo(#[source] Error),
-    /// The transaction may or may not have been committed.
-    #[error("the outcome of a commit is unknown")]
-    Unknown(#[source] Error),
+/// The transactions of one replica: one at a time, all on the same session, which other replicas know of. Whoever waits gets
+/// the turn in the order of asking.
+///
+/// A replica that is killed or stopped leaves its transaction open, and for as long as the server allows (a minute, unless it
+/// is told otherwise) what the transaction has written is blocked. So every replica writes down the id of its session before
+/// it uses it. One that starts, or that meets nothing but conflicts, ends the sessions of all others. To one that is alive
+/// that is a conflict like any other: it replays. Nothing else rests on it.
+pub struct Transactions {
+    client: Client,
+    /// The ids of the sessions in use, and perhaps of some that no longer are.
+    sessions: Collection<Document>,
+    turn: Mutex<Option<Lane>>,
+    has_failed_to_end: AtomicBool,
 }
 
-impl Failure {
-    /// True if one statement may have failed for reasons of its own: without it the others may succeed.
-    pub fn is_of_one_statement(&self) -> bool {
-        match self {
-            Self::Rejected(_) => true,
-            Self::Mongo(error) => !crate::is_outage(error),
-            Self::Conflict | Self::Duplicate | Self::Unknown(_) => false,
+struct Lane {
+    session: ClientSession,
+    published: Instant,
+    /// The last transaction on it is over, for the server too.
+    is_idle: bool,
+}
+
+impl Transactions {
+    /// Transactions whose sessions are written down in this collection.
+    pub fn new(sessions: Collection<Document>) -> Self {
+        Self {
+            client: sessions.client().clone(),
+            sessions,
+            turn: Mutex::new(None),
+            has_failed_to_end: AtomicBool::new(false),
         }
+    }
+
+    /// To be done at the start: ends what was left open, also by this replica's life before.
+    pub async fn prepare(&self) -> Result<(), Error> {
+        let options = IndexOptions::builder().expire_after(FORGOTTEN).build();
+        let index = IndexModel::builder().keys(doc! { "seen": 1 });
+        crate::ensure_indexes(&self.sessions, [index.options(options).build()]).await?;
+        self.end_others(None).await;
+        Ok(())
+    }
+
+    /// A transaction that has not begun, once the ones before are over. It is replayed for `patience` if others get in its way.
+    pub async fn begin(&self, patience: Duration) -> Result<Transaction<'_>, Failure> {
+        let mut turn = self.turn.lock().await;
+        let lane = match turn.take().filter(|lane| lane.is_idle) {
+            Some(lane) if lane.published.elapsed() < PUBLISHED => lane,
+            Some(lane) => self.publish(lane.session).await?,
+            None => {
+                // Each transaction is replayed until it sees what it must: it need not wait for what this session saw before.
+                let session = self.client.start_session().causal_consistency(false);
+                self.publish(session.await?).await?
+            }
+        };
+        Ok(Transaction {
+            transactions: self,
+            lane: MutexGuard::map(turn, |turn| turn.insert(lane)),
+            began: Instant::now(),
+            patience,
+            replays: 0,
+            has_ended_others: false,
+        })
+    }
+
+    async fn publish(&self, session: ClientSession) -> Result<Lane, Error> {
+        let published = Instant::now();
+        self.sessions
+            .update_one(
+                doc! { "_id": session_id(&session) },
+                doc! { "$currentDate": { "seen": true } },
+            )
+            .upsert(true)
+            .await?;
+        Ok(Lane {
+            session,
+            published,
+            is_idle: true,
+        })
+    }
+
+    /// Ends the sessions of all replicas but `own`. Without the right to do so, or without success, things are as they would be
+    /// if nobody ever did.
+    async fn end_others(&self, own: Option<Bson>) {
+        match self.try_end_others(own).await {
+            Ok(0) => {}
+            Ok(sessions) => {
+                tracing::info!(sessions, "ended what others may have left open");
+            }
+            Err(error) if !self.has_failed_to_end.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(%error, "cannot end what others may have left open; the server ends it in time");
+            }
+            Err(_) => {}
+        }
+    }
+
+    async fn try_end_others(&self, own: Option<Bson>) -> Result<usize, Error> {
+        let others = doc! { "_id": { "$ne": own } };
+        let ids = self.sessions.distinct("_id", others).await?;
+        let sessions: Vec<_> = ids.into_iter().map(|id| doc! { "id": id }).collect();
+        let count = sessions.len();
+        if count > 0 {
+            let kill = doc! { "killSessions": sessions };
+            self.client.database("admin").run_command(kill).await?;
+        }
+        Ok(count)
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        // To the driver this one is transient as well. But to replay it is to wait, with everything that waits behind.
-        let is_out_of_reach = matches!(error.kind.as_ref(), ErrorKind::ServerSelection { .. });
-        if error.contains_label(TRANSIENT_TRANSACTION_ERROR) && !is_out_of_reach {
-            return Self::Conflict;
-        }
-        match code(&error) {
-            Some(WRITE_CONFLICT) => Self::Conflict,
-            Some(DUPLICATE_KEY) => Self::Duplicate,
-            _ => Self::Mongo(error),
-        }
-    }
-}
-
-/// The first code in an error that says why a write failed.
-fn code(error: &Error) -> Option<i32> {
-    match error.kind.as_ref() {
-        ErrorKind::Command(error) => Some(error.code),
-        ErrorKind::Write(WriteFailure::WriteError(error)) => Some(error.code),
-        ErrorKind::InsertMany(error) => error.write_errors.as_ref()?.first().map(|e| e.code),
-        _ => None,
-    }
+fn session_id(session: &ClientSession) -> Option<Bson> {
+    session.id().get("id").cloned()
 }
 
 /// Attempts at a transaction, until one is committed by a majority or it is known that none will be. A conflict replays at
@@ -81,7 +146,7 @@ fn code(error: &Error) -> Option<i32> {
 /// What an attempt has read counts only once it is committed: a transaction that is not protects nothing.
 ///
 /// ```ignore
-/// let mut transaction = Transaction::new(&client).await?;
+/// let mut transaction = transactions.begin(patience).await?;
 /// loop {
 ///     let attempt = body(transaction.start().await?).await;
 ///     if let Some(result) = transaction.end(attempt).await {
@@ -89,22 +154,16 @@ fn code(error: &Error) -> Option<i32> {
 ///     }
 /// }
 /// ```
-pub struct Transaction {
-    session: ClientSession,
+pub struct Transaction<'a> {
+    transactions: &'a Transactions,
+    lane: MappedMutexGuard<'a, Lane>,
     began: Instant,
+    patience: Duration,
     replays: usize,
+    has_ended_others: bool,
 }
 
-impl Transaction {
-    /// A transaction that has not begun.
-    pub async fn new(client: &Client) -> Result<Self, Failure> {
-        Ok(Self {
-            session: client.start_session().await?,
-            began: Instant::now(),
-            replays: 0,
-        })
-    }
-
+impl Transaction<'_> {
     /// Begins an attempt.
     pub async fn start(&mut self) -> Result<&mut ClientSession, Failure> {
         if self.replays > 1 {
@@ -114,28 +173,49 @@ impl Transaction {
             .read_concern(ReadConcern::snapshot())
             .write_concern(crate::acknowledged_by_majority())
             .build();
-        self.session
+        self.lane.is_idle = false;
+        self.lane
+            .session
             .start_transaction()
             .with_options(options)
             .await?;
-        Ok(&mut self.session)
+        Ok(&mut self.lane.session)
     }
 
     /// Ends an attempt. `None` asks for another one.
     pub async fn end<T>(&mut self, attempt: Result<T, Failure>) -> Option<Result<T, Failure>> {
+        let attempt = attempt.map_err(|failure| match failure {
+            // The session was ended, and the transaction with it.
+            Failure::Mongo(error) if code(&error) == Some(INTERRUPTED) => Failure::Conflict,
+            failure => failure,
+        });
         let result = match attempt {
-            Ok(value) => commit(&mut self.session).await.map(|()| value),
+            Ok(value) => commit(&mut self.lane.session).await.map(|()| value),
             // Nobody there to tell; the server ends it by itself.
             Err(Failure::Mongo(error)) if crate::is_outage(&error) => Err(Failure::Mongo(error)),
             Err(failure) => {
                 // The server may have ended it already; either way it is over.
-                let _ = self.session.abort_transaction().await;
+                let _ = self.lane.session.abort_transaction().await;
                 Err(failure)
             }
         };
-        if matches!(result, Err(Failure::Conflict)) && self.began.elapsed() < REPLAYING {
-            self.replays += 1;
-            return None;
+        // One on which something may still be going on is used no more: the driver ends that, or else whom it blocks.
+        self.lane.is_idle = match &result {
+            Err(Failure::Mongo(error)) => !crate::is_outage(error),
+            Err(Failure::Unknown(_)) => false,
+            _ => true,
+        };
+        if matches!(result, Err(Failure::Conflict)) {
+            let conflicting = self.began.elapsed();
+            if conflicting > SUSPICIOUS && !self.has_ended_others {
+                self.has_ended_others = true;
+                let own = session_id(&self.lane.session);
+                self.transactions.end_others(own).await;
+            }
+            if conflicting < self.patience {
+                self.replays += 1;
+                return None;
+            }
         }
         Some(result)
     }
@@ -151,10 +231,20 @@ async fn commit(session: &mut ClientSession) -> Result<(), Failure> {
         if error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
             return Err(Failure::Conflict);
         }
-        if !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) || attempt == COMMITS {
+        if !asking_again_tells(&error) || attempt == COMMITS {
             return Err(Failure::Unknown(error));
         }
         attempt += 1;
         sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// True if the commit was not answered, not acknowledged by a majority, or ended from outside.
+fn asking_again_tells(error: &Error) -> bool {
+    error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT)
+        || code(error) == Some(INTERRUPTED)
+        || matches!(
+            error.kind.as_ref(),
+            ErrorKind::Write(WriteFailure::WriteConcernError(_))
+        )
 }

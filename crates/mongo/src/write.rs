@@ -5,7 +5,7 @@ use mongodb::{
 };
 use serde::Serialize;
 
-use crate::transaction::{DUPLICATE_KEY, Failure, WRITE_CONFLICT};
+use crate::failure::{DUPLICATE_KEY, Failure, INTERRUPTED, WRITE_CONFLICT};
 
 /// Runs several guarded updates as one command within a transaction. Together the statements (`{q, u, multi}`) must match
 /// exactly `expected` documents.
@@ -27,7 +27,7 @@ pub async fn update(
             .filter_map(|error| error.as_document()?.get_i32("code").ok())
             .collect();
         return Err(match codes.first() {
-            Some(&WRITE_CONFLICT) => Failure::Conflict,
+            Some(&(WRITE_CONFLICT | INTERRUPTED)) => Failure::Conflict,
             _ => Failure::Rejected(format!("writeErrors with codes {codes:?}")),
         });
     }

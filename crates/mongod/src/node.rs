@@ -90,15 +90,11 @@ impl Node {
             format!("--wiredTigerCacheSizeGB={}", options.cache_gb),
             // MB; a twentieth of the disk otherwise.
             "--oplogSize=256".to_owned(),
-            // A transaction whose owner was killed is in the way of others for that long.
-            "--setParameter=transactionLifetimeLimitSeconds=3".to_owned(),
-            // A primary that is asked to end waits 15 s for another one to take over otherwise.
-            "--setParameter=shutdownTimeoutMillisForSignaledShutdown=100".to_owned(),
         ];
         let parameters = options
             .parameters
             .iter()
-            .map(|parameter| format!("--setParameter={parameter}"));
+            .map(|(name, value)| format!("--setParameter={name}={value}"));
 
         Ok(Self {
             program: program.to_owned(),

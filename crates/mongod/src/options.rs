@@ -1,5 +1,6 @@
 //! What to start.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ pub struct Options {
     /// Where the data stays; `None`: in a temporary directory that goes with the set.
     pub(crate) directory: Option<PathBuf>,
     pub(crate) nodes: usize,
-    pub(crate) parameters: Vec<String>,
+    pub(crate) parameters: BTreeMap<String, String>,
     pub(crate) cache_gb: f64,
     pub(crate) time_limit: Duration,
 }
@@ -20,10 +21,14 @@ impl Options {
         Self {
             directory: None,
             nodes: 1,
-            parameters: Vec::new(),
+            parameters: BTreeMap::new(),
             cache_gb: 0.25,
             time_limit: Duration::from_secs(60),
         }
+        // A transaction whose owner was killed is in the way of others for that long.
+        .set_parameter("transactionLifetimeLimitSeconds", "3")
+        // A primary that is asked to end waits 15 s for another one to take over otherwise.
+        .set_parameter("shutdownTimeoutMillisForSignaledShutdown", "100")
     }
 
     /// A set that keeps its data, and its ports, in `directory`, which is made if need be.
@@ -40,9 +45,10 @@ impl Options {
         self
     }
 
-    /// Passes `--setParameter name=value` to each node: `enableTestCommands=1` brings `failCommand`.
+    /// Passes `--setParameter name=value` to each node: `enableTestCommands=1` brings `failCommand`. Said again, the last
+    /// value holds, also in place of ours: `transactionLifetimeLimitSeconds` is 3 unless set here.
     pub fn set_parameter(mut self, name: &str, value: &str) -> Self {
-        self.parameters.push(format!("{name}={value}"));
+        self.parameters.insert(name.to_owned(), value.to_owned());
         self
     }
 

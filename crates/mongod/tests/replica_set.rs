@@ -268,6 +268,14 @@ async fn a_directory_that_cannot_be_made_is_named() {
 }
 
 #[tokio::test]
+async fn our_parameters_give_way_to_others() {
+    let name = "transactionLifetimeLimitSeconds";
+    let options = Options::ephemeral().set_parameter(name, "60");
+    let set = ReplicaSet::start(options).await.unwrap();
+    assert_eq!(parameter(&set, name).await, 60);
+}
+
+#[tokio::test]
 async fn a_mongod_that_ends_says_why() {
     let options = Options::ephemeral().set_parameter("noSuchParameter", "1");
     let error = ReplicaSet::start(options).await.unwrap_err();

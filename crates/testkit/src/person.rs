@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use orderflow_contract::Id;
 use orderflow_proto::{
     catalog::v1::{CreateProductRequest, Product, catalog_service_client::CatalogServiceClient},
@@ -13,6 +15,8 @@ use tonic::{
     service::{Interceptor, interceptor::InterceptedService},
     transport::Channel,
 };
+
+use crate::world::connect;
 
 const PASSWORD: &str = "correct horse";
 
@@ -90,6 +94,16 @@ impl Person {
             .unwrap();
         self.token = login.into_inner().access_token;
         self
+    }
+
+    /// The same person, by way of another gateway, or straight to a service.
+    pub async fn by_way_of(&self, address: SocketAddr) -> Self {
+        Self {
+            id: self.id.clone(),
+            email: self.email.clone(),
+            token: self.token.clone(),
+            channel: connect(address).await,
+        }
     }
 
     fn intercepted(&self) -> InterceptedService<Channel, Bearer> {

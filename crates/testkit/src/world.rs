@@ -121,7 +121,9 @@ impl Builder {
     /// Starts it and waits until it is ready.
     pub async fn start(self) -> World {
         let mut settings = self.settings;
-        settings.insert("MONGO_URL".to_owned(), mongo_url().await);
+        if !settings.contains_key("MONGO_URL") {
+            settings.insert("MONGO_URL".to_owned(), mongo_url().await);
+        }
         let databases = format!("test_{}", Id::random());
         for service in ["user", "catalog", "order"] {
             let name = format!("{}_DATABASE", service.to_uppercase());

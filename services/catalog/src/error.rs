@@ -1,3 +1,4 @@
+use orderflow_batch::Refused;
 use orderflow_contract::{Invalid, status};
 use orderflow_mongo::{Failure, is_outage};
 use tonic::{Code, Status};
@@ -17,6 +18,8 @@ pub(crate) enum Error {
     RequestIdReused,
     #[error("the stock is {stock}")]
     StockOutOfRange { stock: i64 },
+    #[error("too many are waiting")]
+    Busy,
     #[error("MongoDB failed")]
     Mongo(#[from] mongodb::error::Error),
     #[error("a transaction failed")]
@@ -26,6 +29,15 @@ pub(crate) enum Error {
 impl From<Invalid> for Error {
     fn from(invalid: Invalid) -> Self {
         Self::Invalid(invalid)
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Full => Self::Busy,
+            Refused::Lost => Self::Transaction(Failure::Conflict),
+        }
     }
 }
 
@@ -54,6 +66,13 @@ impl From<Error> for Status {
                     "stock",
                     format!("{stock} now; it must stay between 0 and 10¹²"),
                 )],
+            ),
+            // Definite: nothing was sent anywhere.
+            Error::Busy => status::retry_later(
+                Code::ResourceExhausted,
+                "BUSY",
+                message,
+                std::time::Duration::from_millis(100),
             ),
             // It may have happened. The same request may be sent again: with the same request_id, where there is one.
             Error::Transaction(Failure::Conflict | Failure::Unknown(_)) => {

@@ -55,7 +55,7 @@ pub async fn main() -> ExitCode {
 /// Serves until shutdown.
 pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
     let client = orderflow_mongo::connect(config.mongo_url.expose(), ABOUT.binary).await?;
-    let store = store::Store::new(client, &config.database);
+    let store = store::Store::new(&client, &config.database);
     let catalog = app::Catalog::new(store.clone());
 
     let users = KeyRing::default();

@@ -1,6 +1,8 @@
 //! The catalog's side of the order protocol, asked directly as the order service asks it.
 
-use mongodb::bson::{Document, doc};
+use std::net::SocketAddr;
+
+use mongodb::bson::{Bson, Document, doc};
 use orderflow_contract::Id;
 use orderflow_identity::service::ServiceIdentity;
 use orderflow_proto::catalog::v1::{
@@ -8,19 +10,26 @@ use orderflow_proto::catalog::v1::{
     ReserveItem, ReserveLine, ReserveRequest, SettleRequest,
     inventory_service_client::InventoryServiceClient, reserve_outcome::Outcome,
 };
-use orderflow_testkit::{Person, World};
+use orderflow_testkit::{Person, World, eventually};
 use tonic::{
     service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
 
-use crate::failing::Failing;
+use crate::{
+    dead_transactions::{LEFT_OPEN_FOR_60_S, world_of_its_own},
+    failing::Failing,
+};
 
 pub(crate) type Inventory = InventoryServiceClient<InterceptedService<Channel, ServiceIdentity>>;
 
 pub(crate) async fn inventory(world: &World) -> Inventory {
-    let address = format!("http://{}", world.system.catalog);
-    let channel = Endpoint::from_shared(address)
+    inventory_at(world.system.catalog, world).await
+}
+
+/// Of a catalog that is another replica of this world's.
+pub(crate) async fn inventory_at(address: SocketAddr, world: &World) -> Inventory {
+    let channel = Endpoint::from_shared(format!("http://{address}"))
         .unwrap()
         .connect()
         .await
@@ -62,8 +71,29 @@ pub(crate) async fn reserve(inventory: &Inventory, items: Vec<ReserveItem>) -> V
         .collect()
 }
 
+async fn release(inventory: &Inventory, order_ids: &[Id]) -> Vec<ReleaseOutcome> {
+    let request = ReleaseRequest {
+        order_ids: order_ids.iter().map(Id::to_string).collect(),
+    };
+    let reply = inventory.clone().release(request).await.unwrap();
+    reply.into_inner().outcomes().collect()
+}
+
+/// Makes a product's stock something else, behind the catalog's back.
+pub(crate) async fn plant_stock(world: &World, product: &Product, stock: impl Into<Bson>) {
+    let products = world
+        .database("catalog")
+        .await
+        .collection::<Document>("products");
+    let poison = doc! { "$set": { "stock": stock.into() } };
+    products
+        .update_one(doc! { "_id": &product.id }, poison)
+        .await
+        .unwrap();
+}
+
 /// HELD, REFUSED, LINES_DIFFER or UNDECIDED, for each.
-fn kinds(outcomes: &[Outcome]) -> Vec<&'static str> {
+pub(crate) fn kinds(outcomes: &[Outcome]) -> Vec<&'static str> {
     let kind = |outcome: &Outcome| match outcome {
         Outcome::Reserved(_) => "reserved",
         Outcome::Refused(_) => "refused",
@@ -73,7 +103,7 @@ fn kinds(outcomes: &[Outcome]) -> Vec<&'static str> {
     outcomes.iter().map(kind).collect()
 }
 
-async fn stock(person: &Person, product: &Product) -> i64 {
+pub(crate) async fn stock(person: &Person, product: &Product) -> i64 {
     let request = orderflow_proto::catalog::v1::GetProductRequest {
         id: product.id.clone(),
     };
@@ -140,15 +170,7 @@ async fn a_poisoned_item_spoils_no_other() {
     let world = World::start().await;
     let ada = world.person("ada").await;
     let (tea, broken) = (ada.product().create().await, ada.product().create().await);
-    let products = world
-        .database("catalog")
-        .await
-        .collection::<Document>("products");
-    let poison = doc! { "$set": { "stock": "ten" } };
-    products
-        .update_one(doc! { "_id": &broken.id }, poison)
-        .await
-        .unwrap();
+    plant_stock(&world, &broken, "ten").await;
 
     let inventory = inventory(&world).await;
     let batch = vec![
@@ -176,18 +198,8 @@ async fn stock_comes_back_once() {
     assert_eq!(stock(&ada, &tea).await, 6);
 
     for _ in 0..2 {
-        let ids = [held, refused, unknown, held];
-        let request = ReleaseRequest {
-            order_ids: ids.iter().map(Id::to_string).collect(),
-        };
-        let reply = inventory
-            .clone()
-            .release(request)
-            .await
-            .unwrap()
-            .into_inner();
         use ReleaseOutcome::{NotFound, Released};
-        let outcomes: Vec<_> = reply.outcomes().collect();
+        let outcomes = release(&inventory, &[held, refused, unknown, held]).await;
         assert_eq!(outcomes, [Released, NotFound, NotFound, Released]);
         assert_eq!(stock(&ada, &tea).await, 10);
     }
@@ -285,15 +297,7 @@ async fn a_known_order_is_answered_whatever_became_of_its_product() {
     let inventory = inventory(&world).await;
     let order = Id::random();
     reserve(&inventory, vec![item(order, &[(&tea, 1)])]).await;
-    let products = world
-        .database("catalog")
-        .await
-        .collection::<Document>("products");
-    let poison = doc! { "$set": { "stock": "ten" } };
-    products
-        .update_one(doc! { "_id": &tea.id }, poison)
-        .await
-        .unwrap();
+    plant_stock(&world, &tea, "ten").await;
 
     let again = vec![item(order, &[(&tea, 1)]), item(Id::random(), &[(&tea, 1)])];
     assert_eq!(
@@ -326,17 +330,95 @@ async fn a_record_that_cannot_be_read_spoils_no_other() {
     let outcomes = reserve(&inventory, batch.to_vec()).await;
     assert_eq!(kinds(&outcomes), ["reserved", "undecided", "reserved"]);
     // Nor is anything said about it that is not known.
-    let request = ReleaseRequest {
-        order_ids: vec![broken.to_string()],
-    };
-    let reply = inventory
-        .clone()
-        .release(request)
-        .await
-        .unwrap()
-        .into_inner();
+    let released = release(&inventory, &[broken]).await;
+    assert_eq!(released, [ReleaseOutcome::Unspecified]);
+}
+
+#[tokio::test]
+async fn a_malformed_item_spoils_no_other() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let tea = ada.product().stock(10).create().await;
+    let inventory = inventory(&world).await;
+    let good = || item(Id::random(), &[(&tea, 1)]);
+    let twice = item(Id::random(), &[(&tea, 1), (&tea, 1)]);
+    let mut nameless = good();
+    nameless.order_id.clear();
+    let outcomes = reserve(&inventory, vec![good(), twice, nameless, good()]).await;
     assert_eq!(
-        reply.outcomes().collect::<Vec<_>>(),
-        [ReleaseOutcome::Unspecified]
+        kinds(&outcomes),
+        ["reserved", "undecided", "undecided", "reserved"]
     );
+    assert_eq!(stock(&ada, &tea).await, 8);
+}
+
+#[tokio::test]
+async fn a_poisoned_release_spoils_no_other() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let tea = ada.product().stock(10).create().await;
+    let (text, full) = (ada.product().create().await, ada.product().create().await);
+    let inventory = inventory(&world).await;
+    let orders: [Id; 6] = std::array::from_fn(|_| Id::random());
+    let products = [&tea, &text, &tea, &tea, &full, &tea];
+    let items = orders
+        .iter()
+        .zip(products)
+        .map(|(id, p)| item(*id, &[(p, 1)]));
+    reserve(&inventory, items.collect()).await;
+    plant_stock(&world, &text, "ten").await;
+    plant_stock(&world, &full, i64::MAX).await;
+
+    use ReleaseOutcome::{Released, Unspecified};
+    let expected = [
+        Released,
+        Unspecified,
+        Released,
+        Released,
+        Unspecified,
+        Released,
+    ];
+    for _ in 0..2 {
+        eventually("all but two", async || {
+            (release(&inventory, &orders).await == expected).then_some(())
+        })
+        .await;
+        assert_eq!(stock(&ada, &tea).await, 10);
+    }
+    // Nothing was lost meanwhile.
+    plant_stock(&world, &text, 3_i64).await;
+    assert_eq!(release(&inventory, &orders[1..2]).await, [Released]);
+    assert_eq!(stock(&ada, &text).await, 4);
+}
+
+#[tokio::test]
+async fn a_blocked_product_spoils_no_other() {
+    let (_mongo, world) = world_of_its_own(&[LEFT_OPEN_FOR_60_S]).await;
+    let ada = world.person("ada").await;
+    let (tea, cup) = (ada.product().create().await, ada.product().create().await);
+    let inventory = inventory(&world).await;
+    // Somebody whose session the catalog does not know of.
+    let products = world
+        .database("catalog")
+        .await
+        .collection::<Document>("products");
+    let mut stranger = products.client().start_session().await.unwrap();
+    stranger.start_transaction().await.unwrap();
+    let touch = doc! { "$set": { "touched": true } };
+    let touched = products.update_one(doc! { "_id": &tea.id }, touch);
+    touched.session(&mut stranger).await.unwrap();
+
+    let orders: [Id; 4] = std::array::from_fn(|_| Id::random());
+    let of = |product| orders.map(|id| item(id, &[(product, 1)])).to_vec();
+    let mut batch = of(&cup);
+    batch[2] = of(&tea)[2].clone();
+    let expected = ["reserved", "reserved", "undecided", "reserved"];
+    eventually("all but one", async || {
+        let outcomes = reserve(&inventory, batch.clone()).await;
+        (kinds(&outcomes) == expected).then_some(())
+    })
+    .await;
+    stranger.abort_transaction().await.unwrap();
+    assert_eq!(kinds(&reserve(&inventory, batch).await), ["reserved"; 4]);
+    assert_eq!((stock(&ada, &tea).await, stock(&ada, &cup).await), (9, 7));
 }

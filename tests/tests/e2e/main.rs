@@ -8,6 +8,7 @@
 
 mod audit;
 mod closed_days;
+mod dead_transactions;
 mod eight_steps;
 mod failing;
 mod following;
@@ -24,4 +25,5 @@ mod reflection;
 mod replica;
 mod selling_out;
 mod stats;
+mod two_replicas;
 mod users;

@@ -1,13 +1,24 @@
 //! Products: who may change them, what is kept, and what repeating does.
 
-use futures::future::join_all;
+use std::time::Duration;
+
+use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use mongodb::bson::{Document, doc};
 use orderflow_proto::catalog::v1::{
     AdjustStockRequest, BatchGetProductsRequest, DeleteProductRequest, GetProductRequest, Product,
     UpdateProductRequest,
 };
-use orderflow_testkit::{Person, Refusal, World, money};
+use orderflow_testkit::{Person, Refusal, World, eventually, money};
+use tokio::time::timeout;
 use tonic::{Code, Status};
+
+use crate::{
+    dead_transactions::{
+        LEFT_OPEN_FOR_60_S, admin, hang_in_next_commit, it_hangs, world_of_its_own,
+    },
+    inventory::{plant_stock, stock},
+    two_replicas::until_known,
+};
 
 async fn update(person: &Person, product: &Product) -> Result<Product, Status> {
     let request = UpdateProductRequest {
@@ -179,6 +190,131 @@ async fn stock_is_adjusted_once_a_request_id_and_every_change_is_in_the_ledger()
         .map(|row: &Document| row.get_i64("delta").unwrap())
         .collect();
     assert_eq!(deltas, [10, 5, -15]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn adjustments_that_come_together_go_together() {
+    const MANY: i64 = 300;
+    let (_mongo, world) = world_of_its_own(&[]).await;
+    let ada = world.person("ada").await;
+    let product = ada.product().stock(100).create().await;
+    let commits = async || {
+        let status = admin(&world, doc! { "serverStatus": 1 }).await;
+        let transactions = status.get_document("transactions").unwrap();
+        transactions.get_i64("totalCommitted").unwrap()
+    };
+
+    let before = commits().await;
+    let adjusting = (0..MANY).map(|n| {
+        let (ada, product) = (&ada, &product);
+        async move { adjust(ada, product, n % 5 - 1, &format!("count-{n}")).await }
+    });
+    let (done, refused): (Vec<_>, Vec<_>) = join_all(adjusting)
+        .await
+        .into_iter()
+        .partition(Result::is_ok);
+    // A change by nothing is none.
+    let refused = refused.into_iter().map(|refused| Refusal::of(refused).code);
+    assert_eq!(
+        refused.collect::<Vec<_>>(),
+        [Code::InvalidArgument; MANY as usize / 5]
+    );
+    let transactions = commits().await - before;
+    assert!(transactions * 5 < done.len() as i64, "{transactions}");
+    assert_eq!(stock(&ada, &product).await, 100 + MANY);
+
+    let ledger = world
+        .database("catalog")
+        .await
+        .collection::<Document>("ledger");
+    let rows = doc! { "product_id": &product.id };
+    let rows = ledger.count_documents(rows).await.unwrap();
+    assert_eq!(rows, 1 + done.len() as u64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poisoned_posting_spoils_no_other() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let tea = ada.product().stock(0).create().await;
+    let (text, full) = (ada.product().create().await, ada.product().create().await);
+    plant_stock(&world, &text, "ten").await;
+    plant_stock(&world, &full, i64::MAX).await;
+    // One that the database alone refuses.
+    let reasonable = doc! { "collMod": "ledger", "validator": { "delta": { "$ne": 13_i64 } } };
+    let database = world.database("catalog").await;
+    database.run_command(reasonable).await.unwrap();
+
+    let adjusting = (0..60).map(|n| {
+        let (product, delta) = match n % 10 {
+            3 => (&text, 1),
+            5 => (&full, 1),
+            7 => (&tea, 13),
+            _ => (&tea, 1),
+        };
+        let ada = &ada;
+        async move {
+            let key = format!("count-{n}");
+            let code = async || match adjust(ada, product, delta, &key).await {
+                // To find the poison takes time, and others may be told to come back.
+                Err(status) if status.code() == Code::Unavailable => Err(status),
+                other => Ok(other.map_or_else(|status| status.code(), |_| Code::Ok)),
+            };
+            until_known(code).await
+        }
+    });
+    let creating = (0..10).map(|_| until_known(async || ada.product().try_create().await));
+    let (codes, _) = tokio::join!(join_all(adjusting), join_all(creating));
+    for (n, code) in codes.into_iter().enumerate() {
+        let expected = match n % 10 {
+            3 | 7 => Code::Internal,
+            5 => Code::FailedPrecondition,
+            _ => Code::Ok,
+        };
+        assert_eq!(code, expected, "{n}");
+    }
+    assert_eq!(stock(&ada, &tea).await, 42);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_into_the_queue_is_shed_and_never_done() {
+    const MANY: usize = 1_500;
+    let (_mongo, world) = world_of_its_own(&[LEFT_OPEN_FOR_60_S]).await;
+    let ada = world.person("ada").await;
+    let product = ada.product().stock(0).create().await;
+    hang_in_next_commit(&world).await;
+    let first = async { adjust(&ada, &product, 1, "first").await.is_ok() };
+    let rest = async {
+        it_hangs(&world).await;
+        // Straight to the catalog, and over several connections: what waits on its way there is not yet in the queue.
+        let people = [
+            ada.by_way_of(world.system.catalog).await,
+            ada.by_way_of(world.system.catalog).await,
+        ];
+        let mut adjusting: FuturesUnordered<_> = (0..MANY)
+            .map(|n| adjust(&people[n % 2], &product, 1, ""))
+            .collect();
+        let shed = timeout(Duration::from_secs(30), adjusting.next()).await;
+        // Whose session is ended is no longer held up.
+        admin(&world, doc! { "killAllSessions": [] }).await;
+        let shed = Refusal::of(shed.expect("the queue has no end").unwrap());
+        (shed, adjusting.collect::<Vec<_>>().await)
+    };
+    let (_, (shed, rest)) = tokio::join!(first, rest);
+    assert_eq!(
+        (shed.code, shed.reason.as_str()),
+        (Code::ResourceExhausted, "BUSY")
+    );
+    let (done, shed): (Vec<_>, Vec<_>) = rest.into_iter().partition(Result::is_ok);
+    for refused in shed {
+        assert_eq!(Refusal::of(refused).code, Code::ResourceExhausted);
+    }
+    // It may have been held up for too long.
+    eventually("the first", async || {
+        adjust(&ada, &product, 1, "first").await.ok()
+    })
+    .await;
+    assert_eq!(stock(&ada, &product).await, 1 + done.len() as i64);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,7 +21,7 @@ pub(crate) struct Program {
     pub(crate) address: SocketAddr,
 }
 
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -76,6 +76,13 @@ pub(crate) fn start(program: &str, settings: &HashMap<String, String>) -> Progra
 
 pub(crate) async fn is_ready(program: &Program) -> Option<()> {
     health::ask(program.address).await.ok()
+}
+
+/// `kill -TERM` and its like.
+pub(crate) async fn signal(program: &Program, signal: &str) {
+    let pid = program.child.id().unwrap().to_string();
+    let sent = Command::new("kill").args([signal, &pid]).status().await;
+    assert!(sent.unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,15 +165,7 @@ async fn sigterm_ends_a_program_in_good_order() {
     eventually("ready", async || is_ready(&user).await).await;
     // A connection that says nothing must not hold it up.
     let _silent = tokio::net::TcpStream::connect(user.address).await.unwrap();
-    let pid = user.child.id().unwrap().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .await
-            .unwrap()
-            .success()
-    );
+    signal(&user, "-TERM").await;
     let ended = tokio::time::timeout(Duration::from_secs(15), user.child.wait()).await;
     assert!(ended.expect("it still runs").unwrap().success());
 }

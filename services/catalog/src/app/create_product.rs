@@ -1,8 +1,10 @@
 use mongodb::bson::DateTime;
 use orderflow_contract::{Id, time::now_ms};
-use orderflow_mongo::Failure;
 
-use super::Catalog;
+use super::{
+    Catalog,
+    post::{Cause, Posted, Posting},
+};
 use crate::{
     domain::{Draft, Product},
     error::Error,
@@ -53,39 +55,18 @@ impl Catalog {
             }),
         };
 
-        let inserted = self.insert_with_row(&product, &row).await;
-        match inserted {
-            Ok(()) => Ok(product),
-            Err(Failure::Duplicate) => self.created_before(&row).await,
-            Err(failure) => Err(failure.into()),
-        }
-    }
-
-    async fn insert_with_row(&self, product: &Product, row: &Row) -> Result<(), Failure> {
-        let mut transaction = self.stock.store.transaction().await?;
-        loop {
-            let session = transaction.start().await?;
-            let attempt = async {
-                self.stock.store.insert_product(session, product).await?;
-                self.stock.store.insert_ledger_row(session, row).await
-            };
-            let attempt = attempt.await;
-            if let Some(result) = transaction.end(attempt).await {
-                return result;
+        let posting = Posting {
+            row: row.clone(),
+            cause: Cause::Creation(product),
+        };
+        match self.post(posting).await? {
+            Posted::Now(product) => Ok(product),
+            Posted::Before(first) => {
+                if (first.delta, &first.created_as) != (row.delta, &row.created_as) {
+                    return Err(Error::RequestIdReused);
+                }
+                self.product_of(&first).await
             }
         }
-    }
-
-    /// The product that an earlier request with this id created, as it is now.
-    async fn created_before(&self, row: &Row) -> Result<Product, Error> {
-        // What is there but not yet seen by a majority may yet vanish: then it is not known what will be.
-        let Some(first) = self.stock.store.ledger_row(row.id).await? else {
-            return Err(Failure::Conflict.into());
-        };
-        if (first.delta, &first.created_as) != (row.delta, &row.created_as) {
-            return Err(Error::RequestIdReused);
-        }
-        let product = self.stock.store.any_product(row.product_id).await?;
-        product.ok_or(Error::ProductNotFound)
     }
 }

@@ -4,18 +4,20 @@ mod adjust_stock;
 mod change_product;
 mod create_product;
 mod find_products;
+mod post;
 mod release;
 mod reserve;
 mod settle;
-
-use std::sync::Arc;
+mod together;
 
 use orderflow_batch::Batcher;
+use orderflow_contract::Id;
 use orderflow_identity::User;
-use tokio::sync::Mutex;
 
 pub(crate) use release::Released;
 pub(crate) use reserve::Outcome;
+
+use post::{Posted, Posting};
 
 use crate::{
     domain::{Product, Wish},
@@ -23,29 +25,30 @@ use crate::{
     store::Store,
 };
 
-/// The catalog.
+/// The catalog. Whatever changes stock goes in batches, one kind to a lane. The lanes take turns at the one transaction that a
+/// replica has on its way: first come, first served, and each has one batch at a time, so that a batch waits for one
+/// transaction of each other kind at the most.
 #[derive(Clone)]
 pub(crate) struct Catalog {
     stock: Stock,
     reserving: Batcher<Vec<Wish>, Vec<Outcome>>,
+    releasing: Batcher<Vec<Id>, Vec<Released>>,
+    posting: Batcher<Posting, Result<Posted, Error>>,
 }
 
 /// What transactions on stock need.
 #[derive(Clone)]
 struct Stock {
     store: Store,
-    /// One transaction at a time: on a hot product two of them would only get in each other's way and be replayed.
-    turn: Arc<Mutex<()>>,
 }
 
 impl Catalog {
     pub(crate) fn new(store: Store) -> Self {
-        let stock = Stock {
-            store,
-            turn: Arc::default(),
-        };
+        let stock = Stock { store };
         Self {
             reserving: reserve::lane(stock.clone()),
+            releasing: release::lane(stock.clone()),
+            posting: post::lane(stock.clone()),
             stock,
         }
     }

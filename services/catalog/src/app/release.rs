@@ -1,11 +1,18 @@
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use mongodb::ClientSession;
+use orderflow_batch::{Batcher, Limits};
 use orderflow_contract::Id;
 use orderflow_mongo::Failure;
 
-use super::Catalog;
-use crate::store::State;
+use super::{
+    Catalog, Stock,
+    together::{self, together},
+};
+use crate::{error::Error, store::State};
 
 /// What became of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,41 +25,53 @@ pub(crate) enum Released {
     Undecided,
 }
 
+/// The weight is in orders.
+const LANE: Limits = Limits {
+    name: "release",
+    lanes: 1,
+    queue: 2_048,
+    items: 256,
+    weight: 256,
+};
+
 impl Catalog {
     /// Gives the stock of orders back, of each once. The outcomes are in the order of the ids.
-    pub(crate) async fn release(&self, order_ids: Vec<Id>) -> Vec<Released> {
+    pub(crate) async fn release(&self, order_ids: Vec<Id>) -> Result<Vec<Released>, Error> {
+        let orders = order_ids.len();
+        Ok(self.releasing.submit(order_ids, orders).await?)
+    }
+}
+
+/// Starts the lane on which stock is given back.
+pub(super) fn lane(stock: Stock) -> Batcher<Vec<Id>, Vec<Released>> {
+    together::lane(LANE, move |order_ids| {
+        let stock = stock.clone();
+        async move { stock.release(order_ids).await }
+    })
+}
+
+impl Stock {
+    async fn release(&self, order_ids: Vec<Id>) -> Vec<Released> {
         let mut distinct = order_ids.clone();
         distinct.sort_unstable();
         distinct.dedup();
 
-        let _turn = self.stock.turn.lock().await;
-        let outcomes = self.release_each(&distinct).await;
-        let outcome = |id| outcomes.get(id).copied().unwrap_or(Released::Undecided);
+        let release = |part, patience| self.release_together(part, patience);
+        let released = together("releases", &distinct, release).await;
+        let outcomes: HashMap<_, _> = distinct.iter().zip(released).collect();
+        let outcome = |id| match outcomes.get(id) {
+            Some(Ok(released)) => *released,
+            _ => Released::Undecided,
+        };
         order_ids.iter().map(outcome).collect()
     }
 
-    async fn release_each(&self, order_ids: &[Id]) -> HashMap<Id, Released> {
-        match self.release_together(order_ids).await {
-            Ok(outcomes) => outcomes,
-            Err(failure) if failure.is_of_one_statement() && order_ids.len() > 1 => {
-                let mut outcomes = HashMap::new();
-                for id in order_ids {
-                    outcomes.extend(Box::pin(self.release_each(&[*id])).await);
-                }
-                outcomes
-            }
-            Err(failure) => {
-                tracing::warn!(
-                    cause = orderflow_contract::status::chain(&failure),
-                    "releases stay undecided"
-                );
-                HashMap::new()
-            }
-        }
-    }
-
-    async fn release_together(&self, order_ids: &[Id]) -> Result<HashMap<Id, Released>, Failure> {
-        let mut transaction = self.stock.store.transaction().await?;
+    async fn release_together(
+        &self,
+        order_ids: &[Id],
+        patience: Duration,
+    ) -> Result<Vec<Released>, Failure> {
+        let mut transaction = self.store.transaction(patience).await?;
         loop {
             let attempt = self
                 .release_once(transaction.start().await?, order_ids)
@@ -68,8 +87,8 @@ impl Catalog {
         &self,
         session: &mut ClientSession,
         order_ids: &[Id],
-    ) -> Result<HashMap<Id, Released>, Failure> {
-        let known = self.stock.store.reservations_in(session, order_ids).await?;
+    ) -> Result<Vec<Released>, Failure> {
+        let known = self.store.reservations_in(session, order_ids).await?;
         let records = &known.records;
         let held: Vec<_> = records.iter().filter(|r| r.state == State::Held).collect();
         if !held.is_empty() {
@@ -78,19 +97,16 @@ impl Catalog {
                 *given.entry(line.product_id).or_default() += line.quantity;
             }
             let ids: Vec<_> = held.iter().map(|record| record.order_id).collect();
-            self.stock.store.mark_released(session, &ids).await?;
-            self.stock
-                .store
-                .give_stock(session, given.into_iter())
-                .await?;
+            self.store.mark_released(session, &ids).await?;
+            self.store.change_stock(session, given.into_iter()).await?;
         }
-        let state = |id: &Id| records.iter().find(|r| r.order_id == *id).map(|r| r.state);
-        let outcome = |id: &Id| match state(id) {
+        let states: HashMap<_, _> = records.iter().map(|r| (r.order_id, r.state)).collect();
+        let outcome = |id: &Id| match states.get(id) {
             Some(State::Held | State::Released) => Released::Yes,
             Some(State::Refused) => Released::NotFound,
             None if known.unreadable.contains(id) => Released::Undecided,
             None => Released::NotFound,
         };
-        Ok(order_ids.iter().map(|id| (*id, outcome(id))).collect())
+        Ok(order_ids.iter().map(outcome).collect())
     }
 }

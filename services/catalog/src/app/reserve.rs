@@ -1,11 +1,17 @@
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
 
 use mongodb::ClientSession;
 use orderflow_batch::{Batcher, Limits};
 use orderflow_contract::{Id, time::now_ms};
 use orderflow_mongo::Failure;
 
-use super::{Catalog, Stock};
+use super::{
+    Catalog, Stock,
+    together::{self, together},
+};
 use crate::{
     domain::{Shelf, Wish},
     error::Error,
@@ -46,17 +52,9 @@ impl Catalog {
 
 /// Starts the lane on which wishes are decided.
 pub(super) fn lane(stock: Stock) -> Batcher<Vec<Wish>, Vec<Outcome>> {
-    Batcher::start(LANE, move |requests: Vec<Vec<Wish>>, turn| {
+    together::lane(LANE, move |wishes| {
         let stock = stock.clone();
-        async move {
-            let sizes: Vec<_> = requests.iter().map(Vec::len).collect();
-            let mut outcomes = stock.reserve(requests.concat()).await.into_iter();
-            drop(turn);
-            sizes
-                .into_iter()
-                .map(|size| outcomes.by_ref().take(size).collect())
-                .collect()
-        }
+        async move { stock.reserve(wishes).await }
     })
 }
 
@@ -68,8 +66,10 @@ impl Stock {
         let mut distinct: Vec<_> = wishes.iter().collect();
         distinct.retain(|wish| seen.insert(wish.order_id));
 
-        let _turn = self.turn.lock().await;
-        let records = self.record(&distinct).await;
+        let record = |part, patience| self.record_together(part, patience);
+        let recorded = together("wishes", &distinct, record).await;
+        let recorded = recorded.into_iter().filter_map(|record| record.ok()?);
+        let records: HashMap<_, _> = by_id(recorded).collect();
         let outcome = |wish: &Wish| match records.get(&wish.order_id) {
             None => Outcome::Undecided,
             Some(record) if record.is_of(wish) => Outcome::Recorded(record.clone()),
@@ -78,67 +78,41 @@ impl Stock {
         wishes.iter().map(outcome).collect()
     }
 
-    /// What is on record about the wishes once this returns; nothing about those that could not be decided.
-    async fn record(&self, wishes: &[&Wish]) -> HashMap<Id, Recorded> {
-        match self.record_together(wishes).await {
-            Ok(records) => records,
-            // One of them spoils the transaction for all: alone it spoils its own.
-            Err(Error::Transaction(failure))
-                if failure.is_of_one_statement() && wishes.len() > 1 =>
-            {
-                tracing::warn!(%failure, wishes = wishes.len(), "a batch failed, deciding one by one");
-                let mut records = HashMap::new();
-                for wish in wishes {
-                    records.extend(Box::pin(self.record(&[wish])).await);
-                }
-                records
-            }
-            Err(error) => {
-                tracing::warn!(
-                    cause = orderflow_contract::status::chain(&error),
-                    wishes = wishes.len(),
-                    "wishes stay undecided"
-                );
-                HashMap::new()
-            }
-        }
-    }
-
-    async fn record_together(&self, wishes: &[&Wish]) -> Result<HashMap<Id, Recorded>, Error> {
+    /// What is on record about the wishes once this returns; nothing about those whose products cannot be read.
+    async fn record_together(
+        &self,
+        wishes: &[&Wish],
+        patience: Duration,
+    ) -> Result<Vec<Option<Recorded>>, Failure> {
         let mut records: HashMap<Id, Recorded> = HashMap::new();
         let mut fresh = wishes.to_vec();
         for _ in 0..ATTEMPTS {
-            if fresh.is_empty() {
-                return Ok(records);
-            }
-            match self.decide(&fresh).await {
+            match self.decide(&fresh, patience).await {
                 Ok(decided) => {
-                    records.extend(decided.into_iter().map(|record| (record.order_id, record)));
+                    records.extend(by_id(decided));
                     fresh.retain(|wish| !records.contains_key(&wish.order_id));
                     // What could not be decided may have been, before its product became unreadable.
-                    let known = self.known(&fresh).await?.records;
-                    records.extend(known.into_iter().map(|record| (record.order_id, record)));
-                    return Ok(records);
+                    records.extend(by_id(self.known(&fresh).await?.records));
+                    return Ok(wishes
+                        .iter()
+                        .map(|wish| records.remove(&wish.order_id))
+                        .collect());
                 }
                 // A duplicate key ends the transaction at the first one. Known orders are decided by their record, whatever
                 // the products are like by now, so look all of them up at once and go on without them.
                 Err(Failure::Duplicate) => {
                     let known = self.known(&fresh).await?;
-                    let found = known
-                        .records
-                        .into_iter()
-                        .map(|record| (record.order_id, record));
-                    records.extend(found);
+                    records.extend(by_id(known.records));
                     let is_known = |id| records.contains_key(id) || known.unreadable.contains(id);
                     fresh.retain(|wish| !is_known(&wish.order_id));
                 }
-                Err(failure) => return Err(failure.into()),
+                Err(failure) => return Err(failure),
             }
         }
-        Err(Failure::Conflict.into())
+        Err(Failure::Conflict)
     }
 
-    async fn known(&self, wishes: &[&Wish]) -> Result<Known, Error> {
+    async fn known(&self, wishes: &[&Wish]) -> Result<Known, Failure> {
         if wishes.is_empty() {
             return Ok(Known::default());
         }
@@ -146,8 +120,11 @@ impl Stock {
         Ok(self.store.reservations(&ids).await?)
     }
 
-    async fn decide(&self, wishes: &[&Wish]) -> Result<Vec<Recorded>, Failure> {
-        let mut transaction = self.store.transaction().await?;
+    async fn decide(&self, wishes: &[&Wish], patience: Duration) -> Result<Vec<Recorded>, Failure> {
+        if wishes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut transaction = self.store.transaction(patience).await?;
         loop {
             let attempt = self.decide_once(transaction.start().await?, wishes).await;
             if let Some(result) = transaction.end(attempt).await {
@@ -178,9 +155,14 @@ impl Stock {
         let held = records.iter().filter(|record| record.state == State::Held);
         let held: Vec<_> = held.map(|record| record.order_id).collect();
         if !held.is_empty() {
-            self.store.take_stock(session, shelf.taken()).await?;
+            let taken = shelf.taken().map(|(id, quantity)| (id, -quantity));
+            self.store.change_stock(session, taken).await?;
             self.store.insert_entry(session, held).await?;
         }
         Ok(records)
     }
+}
+
+fn by_id(records: impl IntoIterator<Item = Recorded>) -> impl Iterator<Item = (Id, Recorded)> {
+    records.into_iter().map(|record| (record.order_id, record))
 }

@@ -42,9 +42,7 @@ impl CatalogService for CatalogGrpc {
             Some((draft, request_id?))
         })?;
 
-        let catalog = self.0.clone();
-        let create = async move { catalog.create_product(user.id, draft, request_id).await };
-        let product = to_completion(create).await??;
+        let product = self.0.create_product(user.id, draft, request_id).await?;
         Ok(Response::new(pb::CreateProductResponse {
             product: Some(encode(product)),
         }))
@@ -153,9 +151,8 @@ impl CatalogService for CatalogGrpc {
             Some((adjustment, request_id?))
         })?;
 
-        let catalog = self.0.clone();
-        let adjust = async move { catalog.adjust_stock(&user, adjustment, request_id).await };
-        let (product, row) = to_completion(adjust).await??;
+        let adjusted = self.0.adjust_stock(user, adjustment, request_id).await;
+        let (product, row) = adjusted?;
         Ok(Response::new(pb::AdjustStockResponse {
             product: Some(encode(product)),
             adjustment: Some(encode_row(row)),

@@ -27,12 +27,17 @@ impl InventoryService for InventoryGrpc {
         request: Request<pb::ReserveRequest>,
     ) -> Result<Response<pb::ReserveResponse>, Status> {
         let wishes = wishes(&request.get_ref().items)?;
-        let outcomes = self.0.reserve(wishes).await?;
-        let encode = |outcome| pb::ReserveOutcome {
-            outcome: Some(encode_outcome(outcome)),
+        let is_readable: Vec<_> = wishes.iter().map(Option::is_some).collect();
+        let readable = wishes.into_iter().flatten().collect();
+        let mut decided = self.0.reserve(readable).await?.into_iter();
+        let outcome = |is_readable: bool| {
+            let decided = is_readable.then(|| decided.next()).flatten();
+            pb::ReserveOutcome {
+                outcome: Some(encode_outcome(decided.unwrap_or(Outcome::Undecided))),
+            }
         };
         Ok(Response::new(pb::ReserveResponse {
-            outcomes: outcomes.into_iter().map(encode).collect(),
+            outcomes: is_readable.into_iter().map(outcome).collect(),
         }))
     }
 
@@ -41,8 +46,7 @@ impl InventoryService for InventoryGrpc {
         request: Request<pb::ReleaseRequest>,
     ) -> Result<Response<pb::ReleaseResponse>, Status> {
         let order_ids = ids("order_ids", &request.get_ref().order_ids)?;
-        let catalog = self.0.clone();
-        let outcomes = to_completion(async move { catalog.release(order_ids).await }).await?;
+        let outcomes = self.0.release(order_ids).await?;
         let encode = |outcome| match outcome {
             Released::Yes => pb::ReleaseOutcome::Released,
             Released::NotFound => pb::ReleaseOutcome::NotFound,
@@ -135,17 +139,24 @@ fn ids(field: &str, texts: &[String]) -> Result<Vec<Id>, Invalid> {
     invalid.finish(|| ids.into_iter().collect())
 }
 
-fn wishes(items: &[pb::ReserveItem]) -> Result<Vec<Wish>, Invalid> {
+/// The wishes of a batch; `None` for one that is malformed, which is a defect of the caller's and must not harm the others.
+fn wishes(items: &[pb::ReserveItem]) -> Result<Vec<Option<Wish>>, Invalid> {
     if !(1..=MAX_ORDERS).contains(&items.len()) {
         return Err(Invalid::field(
             "items",
             format!("must be 1 to {MAX_ORDERS} items"),
         ));
     }
-    let mut invalid = Invalid::new();
-    let parse = |(i, item)| wish(&mut invalid, &format!("items[{i}]"), item);
-    let wishes: Vec<_> = items.iter().enumerate().map(parse).collect();
-    invalid.finish(|| wishes.into_iter().collect())
+    let parse = |(i, item): (usize, &pb::ReserveItem)| {
+        let mut invalid = Invalid::new();
+        let wish = wish(&mut invalid, &format!("items[{i}]"), item);
+        let report = |invalid: &Invalid| {
+            let violations = invalid.violations();
+            tracing::error!(order = ?item.order_id, ?violations, "a wish is malformed");
+        };
+        invalid.finish(|| wish).inspect_err(report).ok()
+    };
+    Ok(items.iter().enumerate().map(parse).collect())
 }
 
 /// The limits hold here too: they are what makes overflow impossible.

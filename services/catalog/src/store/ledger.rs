@@ -1,7 +1,9 @@
+use std::collections::HashMap;
+
+use futures::TryStreamExt;
 use mongodb::{
     ClientSession, IndexModel,
     bson::{DateTime, doc},
-    error::Error,
 };
 use orderflow_contract::Id;
 use orderflow_mongo::Failure;
@@ -39,26 +41,28 @@ pub(super) fn indexes() -> Vec<IndexModel> {
 }
 
 impl Store {
-    pub(crate) async fn ledger_row(&self, id: Id) -> Result<Option<Row>, Error> {
-        self.ledger.find_one(doc! { "_id": id.to_string() }).await
-    }
-
-    /// A row, as a transaction sees it.
-    pub(crate) async fn ledger_row_in(
+    /// Those of the rows that are there, as a transaction sees them.
+    pub(crate) async fn ledger_rows_in(
         &self,
         session: &mut ClientSession,
-        id: Id,
-    ) -> Result<Option<Row>, Failure> {
-        let filter = doc! { "_id": id.to_string() };
-        Ok(self.ledger.find_one(filter).session(session).await?)
+        ids: impl Iterator<Item = Id>,
+    ) -> Result<HashMap<Id, Row>, Failure> {
+        let ids: Vec<_> = ids.map(|id| id.to_string()).collect();
+        let filter = doc! { "_id": { "$in": ids } };
+        let mut found = self.ledger.find(filter).session(&mut *session).await?;
+        let keyed = found.stream(session).map_ok(|row| (row.id, row));
+        Ok(keyed.try_collect().await?)
     }
 
-    pub(crate) async fn insert_ledger_row(
+    pub(crate) async fn insert_ledger_rows(
         &self,
         session: &mut ClientSession,
-        row: &Row,
+        rows: &[&Row],
     ) -> Result<(), Failure> {
-        self.ledger.insert_one(row).session(session).await?;
+        if !rows.is_empty() {
+            let rows = rows.iter().copied();
+            self.ledger.insert_many(rows).session(session).await?;
+        }
         Ok(())
     }
 }

@@ -5,8 +5,10 @@ mod ledger;
 mod products;
 mod reservations;
 
+use std::{sync::Arc, time::Duration};
+
 use mongodb::{Client, ClientSession, Collection, Database, bson::Document, error::Error};
-use orderflow_mongo::{Failure, Transaction};
+use orderflow_mongo::{Failure, Transaction, Transactions};
 
 pub(crate) use journal::Entry;
 pub(crate) use ledger::{First, Row};
@@ -16,8 +18,8 @@ pub(crate) use reservations::{Known, Recorded, State};
 /// The collections of this service.
 #[derive(Clone)]
 pub(crate) struct Store {
-    client: Client,
     database: Database,
+    transactions: Arc<Transactions>,
     products: Collection<products::ProductDocument>,
     ledger: Collection<Row>,
     reservations: Collection<Recorded>,
@@ -25,32 +27,29 @@ pub(crate) struct Store {
 }
 
 const PRODUCTS: &str = "products";
+const LEDGER: &str = "ledger";
 const RESERVATIONS: &str = "reservations";
+const JOURNAL: &str = "journal";
 
 impl Store {
-    pub(crate) fn new(client: Client, database: &str) -> Self {
+    pub(crate) fn new(client: &Client, database: &str) -> Self {
         let database = client.database(database);
         Self {
             products: database.collection(PRODUCTS),
-            ledger: database.collection("ledger"),
+            ledger: database.collection(LEDGER),
             reservations: database.collection(RESERVATIONS),
-            journal: database.collection("journal"),
+            journal: database.collection(JOURNAL),
+            transactions: Arc::new(Transactions::new(database.collection("sessions"))),
             database,
-            client,
         }
     }
 
-    /// Creates what is missing. Collections too: a transaction that had to create one would conflict with every other.
+    /// Creates what is missing.
     pub(crate) async fn prepare(&self) -> Result<(), Error> {
-        let existing = self.database.list_collection_names().await?;
-        for name in [PRODUCTS, "ledger", RESERVATIONS, "journal"] {
-            if !existing.iter().any(|collection| collection == name) {
-                match self.database.create_collection(name).await {
-                    Err(error) if !already_exists(&error) => return Err(error),
-                    _ => {}
-                }
-            }
-        }
+        // First, for whatever a killed replica has left open may be in the way of the rest.
+        self.transactions.prepare().await?;
+        let names = [PRODUCTS, LEDGER, RESERVATIONS, JOURNAL];
+        orderflow_mongo::ensure_collections(&self.database, &names).await?;
         orderflow_mongo::ensure_indexes(&self.products, products::indexes()).await?;
         orderflow_mongo::ensure_indexes(&self.ledger, ledger::indexes()).await
     }
@@ -59,8 +58,9 @@ impl Store {
         orderflow_mongo::ping(&self.database).await
     }
 
-    pub(crate) async fn transaction(&self) -> Result<Transaction, Failure> {
-        Transaction::new(&self.client).await
+    /// A transaction, once those before it are over: on a hot product two at a time would only get in each other's way.
+    pub(crate) async fn transaction(&self, patience: Duration) -> Result<Transaction<'_>, Failure> {
+        self.transactions.begin(patience).await
     }
 
     async fn update(
@@ -72,10 +72,4 @@ impl Store {
     ) -> Result<(), Failure> {
         orderflow_mongo::update(&self.database, session, collection, statements, expected).await
     }
-}
-
-/// Another replica was faster.
-fn already_exists(error: &Error) -> bool {
-    const NAMESPACE_EXISTS: i32 = 48;
-    matches!(error.kind.as_ref(), mongodb::error::ErrorKind::Command(e) if e.code == NAMESPACE_EXISTS)
 }

@@ -1,7 +1,7 @@
 //! Changes of what counts on a day that has ended. Somebody may have counted that day, or be about to: so each change is in one
 //! transaction with a new version of the day.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use mongodb::{ClientSession, bson::doc};
 use orderflow_contract::Id;
@@ -14,12 +14,14 @@ use super::{
 };
 use crate::domain::{Order, Status};
 
+/// How long a transaction is replayed while others get in its way: within what callers wait.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 /// How often orders are looked up again because others were writing them.
 const ATTEMPTS: usize = 10;
 
 impl Store {
-    async fn transaction(&self) -> Result<Transaction, Failure> {
-        Transaction::new(self.database.client()).await
+    async fn transaction(&self) -> Result<Transaction<'_>, Failure> {
+        self.transactions.begin(PATIENCE).await
     }
 
     /// Inserts orders of days that have ended. `Ok` says that all of them are acknowledged by a majority, and which of them were

@@ -8,7 +8,10 @@ mod moves;
 mod orders;
 mod stats;
 
+use std::sync::Arc;
+
 use mongodb::{Client, Collection, Database, bson::Document, error::Error};
+use orderflow_mongo::Transactions;
 
 pub(crate) use listing::{Listing, Order as ListOrder, Whose};
 pub(crate) use moves::{Attempt, Made};
@@ -23,6 +26,7 @@ pub(crate) struct Store {
     database: Database,
     orders: Collection<orders::OrderDocument>,
     months: Collection<Document>,
+    transactions: Arc<Transactions>,
 }
 
 impl Store {
@@ -31,12 +35,15 @@ impl Store {
         Self {
             orders: database.collection(ORDERS),
             months: database.collection(MONTHS),
+            transactions: Arc::new(Transactions::new(database.collection("sessions"))),
             database,
         }
     }
 
     /// Creates what is missing.
     pub(crate) async fn prepare(&self) -> Result<(), Error> {
+        // First, for whatever a killed replica has left open may be in the way of the rest.
+        self.transactions.prepare().await?;
         orderflow_mongo::ensure_collections(&self.database, &[ORDERS, MONTHS]).await?;
         orderflow_mongo::ensure_indexes(&self.orders, indexes::all()).await
     }
