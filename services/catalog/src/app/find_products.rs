@@ -1,20 +1,38 @@
+use orderflow_batch::{Batcher, Limits, lookups};
 use orderflow_contract::Id;
 
 use super::Catalog;
 use crate::{
     domain::Product,
     error::Error,
-    store::{Listing, Position},
+    store::{Listing, Position, Store},
 };
+
+/// How products are looked up by id, those that are asked for at the same time together.
+pub(super) type Reading = Batcher<Id, Result<Option<Product>, mongodb::error::Error>>;
+
+/// Two at a time: while one batch is on its way to MongoDB, the answers of the other are on theirs to the callers.
+const LANES: Limits = Limits {
+    name: "read",
+    lanes: 2,
+    queue: 4_096,
+    items: 256,
+    weight: 256,
+};
+
+/// Starts the lanes on which products are looked up.
+pub(super) fn lanes(store: Store) -> Reading {
+    lookups(LANES, move |ids| {
+        let store = store.clone();
+        async move { store.look_up(ids).await }
+    })
+}
 
 impl Catalog {
     /// One product that is offered.
     pub(crate) async fn get_product(&self, id: Id) -> Result<Product, Error> {
-        self.stock
-            .store
-            .product(id)
-            .await?
-            .ok_or(Error::ProductNotFound)
+        let found = self.reading.submit(id, 1).await?;
+        found?.ok_or(Error::ProductNotFound)
     }
 
     /// The products that are offered, in the order asked for, and the ids of the others.

@@ -34,6 +34,7 @@ pub(crate) struct Catalog {
     reserving: Batcher<Vec<Wish>, Vec<Outcome>>,
     releasing: Batcher<Vec<Id>, Vec<Released>>,
     posting: Batcher<Posting, Result<Posted, Error>>,
+    reading: find_products::Reading,
 }
 
 /// What transactions on stock need.
@@ -49,6 +50,7 @@ impl Catalog {
             reserving: reserve::lane(stock.clone()),
             releasing: release::lane(stock.clone()),
             posting: post::lane(stock.clone()),
+            reading: find_products::lanes(stock.store.clone()),
             stock,
         }
     }

@@ -173,10 +173,19 @@ fn offered(id: Id) -> Document {
 }
 
 impl Store {
-    /// A product that is offered.
-    pub(crate) async fn product(&self, id: Id) -> Result<Option<Product>, Error> {
-        let document = self.products.find_one(offered(id)).await?;
-        Ok(document.map(Product::from))
+    /// Those of the products that are offered, each read for itself.
+    pub(crate) async fn look_up(
+        &self,
+        ids: Vec<Id>,
+    ) -> Result<HashMap<Id, Result<Product, Error>>, Error> {
+        let ids = ids.iter().map(Id::to_string).collect();
+        let found = orderflow_mongo::find_by_ids(&self.products, ids).await?;
+        let product = |(id, found): (String, Result<ProductDocument, _>)| {
+            let is_withdrawn = matches!(&found, Ok(product) if product.withdrawn);
+            let id = id.parse().ok().filter(|_| !is_withdrawn)?;
+            Some((id, found.map(Product::from)))
+        };
+        Ok(found.into_iter().filter_map(product).collect())
     }
 
     /// A product, withdrawn or not.
