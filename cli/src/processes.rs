@@ -98,11 +98,6 @@ impl Processes {
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Process> {
         self.0.iter_mut()
     }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Process> {
-        self.0.iter()
-    }
 }
 
 /// Starts one at a free port, told where the others are.
@@ -125,8 +120,8 @@ fn start(
             address.to_string(),
         )
         .env("LOG_FORMAT", "json")
-        // No .env of a developer's.
-        .current_dir(std::env::temp_dir())
+        // No .env of anybody's.
+        .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

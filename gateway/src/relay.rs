@@ -16,10 +16,7 @@ use http::{
 use http_body::{Body as _, Frame, SizeHint};
 use orderflow_contract::{status, trace::TraceId};
 use orderflow_identity::Denied;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status, body::Body};
 use tower::{Service, ServiceExt};
 
@@ -54,9 +51,12 @@ async fn forward(upstreams: &Upstreams, request: Request) -> Result<Response<Bod
         .of_path(received.uri.path())
         .ok_or(Denied::Unknown)?;
 
-    // Before anything is sent: this is what makes the error definite.
-    let permit = upstream.room.clone().try_acquire_owned();
-    let permit = permit.map_err(|_| busy(upstream.name))?;
+    // Before anything is sent: this is what makes the error definite. The room is free again when the answer begins: the
+    // service has done its part, and how long the caller takes to read must be nobody else's concern.
+    let _room = upstream
+        .room
+        .try_acquire()
+        .map_err(|_| busy(upstream.name))?;
 
     let (body, refusal) = Limited::new(body);
     let mut request = http::Request::new(Body::new(body));
@@ -87,7 +87,7 @@ async fn forward(upstreams: &Upstreams, request: Request) -> Result<Response<Bod
         if body.is_end_stream() {
             Body::empty()
         } else {
-            Body::new(Answer::new(body, upstream.name, deadline, permit))
+            Body::new(Answer::new(body, upstream.name, deadline))
         }
     }))
 }
@@ -131,23 +131,15 @@ struct Answer {
     upstream: &'static str,
     trace_id: Option<TraceId>,
     deadline: Pin<Box<Sleep>>,
-    /// Given back when the answer has ended.
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Answer {
-    fn new(
-        body: Body,
-        upstream: &'static str,
-        deadline: Instant,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
+    fn new(body: Body, upstream: &'static str, deadline: Instant) -> Self {
         Self {
             body,
             upstream,
             trace_id: TraceId::current(),
             deadline: Box::pin(sleep_until(deadline)),
-            _permit: permit,
         }
     }
 

@@ -1,7 +1,5 @@
 //! Which service lives where.
 
-use std::sync::Arc;
-
 use http::Uri;
 use orderflow_chassis::channel;
 use tokio::sync::Semaphore;
@@ -16,7 +14,7 @@ pub(crate) struct Upstream {
     /// Connects when first used, and again when the connection is lost.
     pub(crate) channel: Channel,
     /// Room for calls on their way. More would not be refused by the connection, but wait for it in memory, without an end.
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) room: Semaphore,
 }
 
 /// Calls on their way to one upstream at a time. Less than its connection takes, so that there always is room for the health
@@ -35,7 +33,7 @@ impl Upstreams {
         let upstream = |name, url: &Uri| Upstream {
             name,
             channel: channel::lazy(url),
-            room: Arc::new(Semaphore::new(ROOM)),
+            room: Semaphore::new(ROOM),
         };
         Self {
             user: upstream("user", &config.user_url),

@@ -10,6 +10,7 @@ mod target;
 use std::{net::SocketAddr, time::Duration};
 
 use futures::future::join;
+use orderflow_chassis::program;
 use tokio::time::sleep;
 
 use self::{
@@ -32,16 +33,17 @@ pub struct Args {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "orders")]
     pub calls: Vec<Calls>,
     /// How many clients at once, several numbers one after another
-    #[arg(long, value_delimiter = ',', default_value = "1,64,256")]
+    #[arg(long, value_delimiter = ',', default_value = "1,64,256", value_parser = positive)]
     pub clients: Vec<usize>,
     /// Lines of an order
-    #[arg(long, value_delimiter = ',', default_value = "1")]
+    #[arg(long, value_delimiter = ',', default_value = "1", value_parser = positive)]
     pub lines: Vec<usize>,
-    /// Among how many products the clients choose; 1 is one hot product
-    #[arg(long, value_delimiter = ',', default_value = "1000")]
+    /// Among how many products the clients choose; 1 is one hot product. Orders of more lines than products are left out
+    #[arg(long, value_delimiter = ',', default_value = "1000", value_parser = positive)]
     pub products: Vec<usize>,
-    /// Calls a second of all clients together, whether answers come or not; without it each client waits for its answer
-    #[arg(long)]
+    /// Calls a second of all clients together, from when they are due it counts; without it each client calls when it has its
+    /// answer. A client makes one call at a time: choose more of them than calls are to be on their way
+    #[arg(long, value_parser = rate)]
     pub rate: Option<f64>,
     /// How long each measurement takes, in seconds
     #[arg(long, default_value_t = 10)]
@@ -50,10 +52,10 @@ pub struct Args {
     #[arg(long, default_value_t = 3)]
     pub warm_up: u64,
     /// Connections of the clients to the gateway
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 8, value_parser = positive)]
     pub connections: usize,
     /// How many of each of gateway, order and catalog are started
-    #[arg(long, default_value_t = 1, conflicts_with = "gateway")]
+    #[arg(long, default_value_t = 1, conflicts_with = "gateway", value_parser = positive)]
     pub replicas: usize,
     /// Measure as well what the same MongoDB does without OrderFlow: one insert for each order, one look-up for each read
     #[arg(long)]
@@ -75,6 +77,20 @@ pub enum Calls {
     Reads,
 }
 
+fn positive(text: &str) -> Result<usize, &'static str> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("must be 1 or more"),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, &'static str> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate >= 0.001 => Ok(rate),
+        _ => Err("must be a number above 0"),
+    }
+}
+
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -90,12 +106,18 @@ pub enum Error {
     /// The audit afterwards.
     #[error("{0}")]
     Audit(#[from] audit::Error),
+    /// No connection string.
+    #[error("MONGO_URL: {0}")]
+    Url(#[from] orderflow_mongo::BadUrl),
     /// A program could not be started.
     #[error("cannot start the programs: {0}")]
     Start(String),
     /// No order could be placed.
     #[error("the first order failed: {0}")]
     FirstOrder(String),
+    /// A signal came.
+    #[error("interrupted")]
+    Interrupted,
     /// There is nothing to compare with.
     #[error("--baseline and --profile need MONGO_URL, the MongoDB of the system at --gateway")]
     NoMongo,
@@ -104,9 +126,12 @@ pub enum Error {
 /// Measures, and prints what was measured.
 pub async fn bench(args: Args) -> Result<(), Error> {
     let target = Target::start(&args).await?;
-    let report = measured_and_audited(&args, &target).await;
+    // A signal ends the programs as well.
+    let measured = program::on_signal()
+        .run_until_cancelled_owned(measured_and_audited(&args, &target))
+        .await;
     target.stop().await;
-    let report = report?;
+    let report = measured.ok_or(Error::Interrupted)??;
     if args.json {
         println!("{}", report.to_json());
     } else {
@@ -133,31 +158,16 @@ async fn measure(args: &Args, target: &Target) -> Result<Report, Error> {
     };
     let shop = Shop::open(target.gateways(), size).await?;
     let mut report = Report::default();
-    for calls in &args.calls {
-        for lines in &args.lines {
-            for products in &args.products {
-                for clients in &args.clients {
-                    let scenario = Scenario {
-                        calls: *calls,
-                        clients: *clients,
-                        lines: *lines,
-                        products: *products,
-                    };
-                    report
-                        .rows
-                        .push(scenario.measure(args, target, &shop).await?);
-                }
-                if *calls == Calls::Reads {
-                    break;
-                }
-            }
-        }
+    for scenario in Scenario::all(args) {
+        report
+            .rows
+            .push(scenario.measure(args, target, &shop).await?);
     }
     Ok(report)
 }
 
 /// One row of the table.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Scenario {
     calls: Calls,
     clients: usize,
@@ -166,6 +176,31 @@ struct Scenario {
 }
 
 impl Scenario {
+    /// Every combination, those left out that would be another one in truth: reads have no lines, and lines of one product are
+    /// one line.
+    fn all(args: &Args) -> Vec<Self> {
+        let mut all = Vec::new();
+        for &calls in &args.calls {
+            for &lines in &args.lines {
+                for &products in &args.products {
+                    for &clients in &args.clients {
+                        let lines = if calls == Calls::Reads { 1 } else { lines };
+                        let scenario = Self {
+                            calls,
+                            clients,
+                            lines,
+                            products,
+                        };
+                        if lines <= products && !all.contains(&scenario) {
+                            all.push(scenario);
+                        }
+                    }
+                }
+            }
+        }
+        all
+    }
+
     fn label(self) -> String {
         let Self {
             calls,
@@ -209,7 +244,13 @@ impl Scenario {
         let order = one.history.acknowledged[0];
         target.remember([one.history]);
         let mongodb = raw::connect(target.mongo_url()?, self.clients).await?;
-        let inserts = Inserts::like(&mongodb, &target.database(&mongodb, "order"), order).await?;
+        let inserts = Inserts::like(
+            &mongodb,
+            &target.database(&mongodb, "order"),
+            order,
+            target.scratch(),
+        )
+        .await?;
         Ok(inserts.clients(self.clients))
     }
 

@@ -10,19 +10,18 @@ use mongodb::{
     options::{Acknowledgment, ClientOptions, CollectionOptions, ReadConcern, WriteConcern},
 };
 use orderflow_contract::Id;
+use orderflow_mongo::BadUrl;
 
 use super::load;
 
-/// The database that the raw inserts go to; dropped afterwards.
-const DATABASE: &str = "orderflow_bench";
-
 /// A client with a connection for each of so many callers.
-pub(super) async fn connect(url: &str, callers: usize) -> Result<Client, Error> {
-    let mut options = ClientOptions::parse(url).await?;
+pub(super) async fn connect(url: &str, callers: usize) -> Result<Client, BadUrl> {
+    // What the driver says of it may quote it, with its password.
+    let mut options = ClientOptions::parse(url).await.map_err(|_| BadUrl)?;
     options.app_name = Some("orderflow-bench".to_owned());
     options.max_pool_size = u32::try_from(callers.max(10)).ok();
     options.server_selection_timeout = Some(Duration::from_secs(5));
-    Client::with_options(options)
+    Client::with_options(options).map_err(|_| BadUrl)
 }
 
 /// Inserts equal documents under equal indexes, each acknowledged by a majority.
@@ -33,13 +32,18 @@ pub(super) struct Inserts {
 
 impl Inserts {
     /// A new collection, made after the one that `order` stands in.
-    pub(super) async fn like(client: &Client, orders: &Database, order: Id) -> Result<Self, Error> {
+    pub(super) async fn like(
+        client: &Client,
+        orders: &Database,
+        order: Id,
+        database: &str,
+    ) -> Result<Self, Error> {
         let original = orders.collection::<Document>("orders");
         let sample = original.find_one(doc! { "_id": order.to_string() }).await?;
         let majority = WriteConcern::builder().w(Acknowledgment::Majority).build();
         let options = CollectionOptions::builder().write_concern(majority).build();
         let collection = client
-            .database(DATABASE)
+            .database(database)
             .collection_with_options("orders", options);
         collection.drop().await?;
         let indexes: Vec<_> = original.list_indexes().await?.try_collect().await?;
@@ -61,11 +65,6 @@ impl Inserts {
         };
         (0..number).map(client).collect()
     }
-}
-
-/// Removes what the raw inserts have left.
-pub(super) async fn clean_up(client: &Client) -> Result<(), Error> {
-    client.database(DATABASE).drop().await
 }
 
 pub(super) struct InsertClient {

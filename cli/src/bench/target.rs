@@ -35,6 +35,8 @@ pub(super) struct Target {
     mongo_url: Option<String>,
     /// The databases of the services, by service.
     databases: HashMap<&'static str, String>,
+    /// The database of the raw inserts.
+    scratch: String,
     meter: Meter,
     history: Mutex<History>,
     // In the order in which they end.
@@ -51,7 +53,7 @@ impl Target {
     }
 
     async fn running(args: &Args, gateway: String) -> Result<Self, Error> {
-        let environment = config::environment().map_err(|wrong| Error::Start(wrong.to_string()))?;
+        let environment = config::environment().map_err(audit::Error::from)?;
         let mongo_url = environment.get("MONGO_URL").cloned();
         if mongo_url.is_none() && (args.baseline || args.profile) {
             return Err(Error::NoMongo);
@@ -76,6 +78,7 @@ impl Target {
             },
             mongo_url,
             databases: ["catalog", "order"].map(database).into(),
+            scratch: format!("bench_{}_raw", Id::random()),
             history: Mutex::default(),
             processes: None,
             mongod: None,
@@ -153,6 +156,7 @@ impl Target {
             },
             mongo_url: Some(mongo_url),
             databases,
+            scratch: format!("bench_{run}_raw"),
             history: Mutex::default(),
             processes: Some(processes),
             mongod,
@@ -170,6 +174,11 @@ impl Target {
     /// The database of a service.
     pub(super) fn database(&self, mongodb: &Client, service: &str) -> Database {
         mongodb.database(&self.databases[service])
+    }
+
+    /// The name of a database for raw inserts.
+    pub(super) fn scratch(&self) -> &str {
+        &self.scratch
     }
 
     pub(super) fn meter(&self) -> &Meter {
@@ -207,22 +216,19 @@ impl Target {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends what was started, and removes what raw inserts have left.
+    /// Ends what was started, and removes what it has left in somebody else's MongoDB. An own one goes as a whole.
     pub(super) async fn stop(self) {
-        if let Some(mongodb) = &self.meter.mongodb {
-            // An own MongoDB goes as a whole.
-            if self.mongod.is_none()
-                && let Err(error) = raw::clean_up(mongodb).await
-            {
-                eprintln!(
-                    "the database of the raw inserts is still there: {}",
-                    error.kind
-                );
-            }
-        }
+        let is_own = self.processes.is_some();
         drop(self.processes);
         if let Some(mongod) = self.mongod {
             mongod.stop().await;
+        } else if let Some(mongodb) = &self.meter.mongodb {
+            let ours = self.databases.values().filter(|_| is_own);
+            for database in ours.chain([&self.scratch]) {
+                if let Err(error) = mongodb.database(database).drop().await {
+                    eprintln!("the database {database} is still there: {}", error.kind);
+                }
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use orderflow_cli::{
 };
 use orderflow_proto::catalog::v1::Product;
 use orderflow_testkit::{Person, World, eventually};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tonic::{Code, transport::Endpoint};
 
 use crate::programs::{Program, is_ready, settings, start};
@@ -24,8 +24,9 @@ const ORDERS_EACH: usize = 20;
 /// How many orders are acknowledged before the first program is killed.
 const BEFORE: usize = 60;
 
-/// Places an order, and again for as long as its outcome is unknown.
+/// Places an order, and again for as long as its outcome is unknown, which is not for ever.
 async fn until_acknowledged(buyer: &Person, product: &Product, request_id: &str) -> String {
+    let until = Instant::now() + Duration::from_secs(60);
     loop {
         let order = buyer.order().line(product, 1).request_id(request_id);
         match order.place().await {
@@ -33,6 +34,7 @@ async fn until_acknowledged(buyer: &Person, product: &Product, request_id: &str)
             Err(status) => {
                 let unknown = [Code::Unavailable, Code::DeadlineExceeded, Code::Unknown];
                 assert!(unknown.contains(&status.code()), "{status:?}");
+                assert!(Instant::now() < until, "{status:?}");
                 // As a client waits that does not want to make things worse.
                 sleep(Duration::from_millis(20)).await;
             }

@@ -92,7 +92,15 @@ impl Orders {
                 .flat_map(|entry| &entry.order_ids)
                 .copied()
                 .collect();
-            let existing = self.store.existing(&order_ids).await?;
+            let existing = self
+                .store
+                .existing(&order_ids)
+                .await
+                .unwrap_or_else(|error| {
+                    // Then they are looked at one by one.
+                    tracing::warn!(%error, "a page of the journal could not be looked at");
+                    HashSet::new()
+                });
             for entry in due {
                 match self.finish(entry, &existing).await {
                     Ok(true) => done.push(entry.id.clone()),
@@ -106,8 +114,10 @@ impl Orders {
             for id in &done {
                 unsettled.remove(id);
             }
-            if !done.is_empty() {
-                self.inventory.settle(done).await?;
+            if !done.is_empty()
+                && let Err(error) = self.inventory.settle(done).await
+            {
+                tracing::warn!(%error, "entries that are done stay for now");
             }
             page_token = next;
         }

@@ -1,7 +1,10 @@
 //! Changes of what counts on a day that has ended. Somebody may have counted that day, or be about to: so each change is in one
 //! transaction with a new version of the day.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use mongodb::{ClientSession, bson::doc};
 use orderflow_contract::Id;
@@ -92,8 +95,13 @@ impl Store {
         match self.move_late_together(attempts, now_ms).await {
             Err(failure) if failure.is_of_one_statement() && attempts.len() > 1 => {
                 let mut each = Vec::with_capacity(attempts.len());
+                // All other moves wait meanwhile, and must not do so for long.
+                let until = Instant::now() + PATIENCE;
                 for one in attempts {
-                    each.push(self.move_late_together(&[one], now_ms).await);
+                    each.push(match Instant::now() < until {
+                        true => self.move_late_together(&[one], now_ms).await,
+                        false => Err(Failure::Conflict),
+                    });
                 }
                 each
             }
