@@ -1,6 +1,7 @@
 //! Passes a call on as it is, and its answer back: messages are never decoded, whatever their number.
 
 use std::{
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -16,7 +17,7 @@ use http::{
 use http_body::{Body as _, Frame, SizeHint};
 use orderflow_contract::{status, trace::TraceId};
 use orderflow_identity::Denied;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tonic::{Code, Status, body::Body};
 use tower::{Service, ServiceExt};
 
@@ -53,12 +54,12 @@ async fn forward(upstreams: &Upstreams, request: Request) -> Result<Response<Bod
 
     // Before anything is sent: this is what makes the error definite. The room is free again when the answer begins: the
     // service has done its part, and how long the caller takes to read must be nobody else's concern.
-    let _room = upstream
-        .room
-        .try_acquire()
-        .map_err(|_| busy(upstream.name))?;
-
     let (body, refusal) = Limited::new(body);
+    let Ok(_room) = upstream.room.try_acquire() else {
+        read_to_the_end(body).await;
+        return Err(busy(upstream.name));
+    };
+
     let mut request = http::Request::new(Body::new(body));
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
@@ -101,6 +102,16 @@ fn forwarded(received: &HeaderMap) -> HeaderMap {
     }
     headers.insert(TE, HeaderValue::from_static("trailers"));
     headers
+}
+
+/// Reads a request that nobody wants. An answer to one that was not read resets its stream, and a caller who sees the reset
+/// first has no definite answer.
+async fn read_to_the_end(mut body: Limited) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let read =
+        async { while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {} };
+    // Who does not send it in time gets the reset.
+    let _ = timeout(PATIENCE, read).await;
 }
 
 /// RESOURCE_EXHAUSTED. Nothing was sent.
