@@ -187,10 +187,7 @@ impl Target {
 
     /// Keeps what clients were told, for the audit.
     pub(super) fn remember(&self, histories: impl IntoIterator<Item = History>) {
-        let mut all = self
-            .history
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut all = self.history();
         for history in histories {
             all.acknowledged.extend(history.acknowledged);
             all.refused.extend(history.refused);

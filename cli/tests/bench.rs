@@ -1,0 +1,98 @@
+//! `orderflow bench`, for a moment only: that what it says fits together.
+
+#![allow(clippy::unwrap_used)]
+
+use std::process::Command;
+
+use serde_json::Value;
+
+fn bench(arguments: &[&str]) -> (bool, String) {
+    let directory = std::env::temp_dir().join(format!("orderflow-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_orderflow"))
+        .arg("bench")
+        .args(arguments)
+        .current_dir(&directory)
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
+}
+
+#[test]
+fn rows_comparison_profile_and_audit() {
+    let (succeeded, said) = bench(&[
+        "--calls=orders,reads",
+        "--clients=8",
+        "--lines=1,3",
+        "--products=20,1",
+        "--connections=2",
+        "--seconds=1",
+        "--warm-up=1",
+        "--baseline",
+        "--profile",
+        "--json",
+    ]);
+    assert!(succeeded, "{said}");
+    let report: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(report["audit"], 0, "{said}");
+    let rows = report["rows"].as_array().unwrap();
+    let row = |row: &Value| {
+        let number = |name| row[name].as_u64().unwrap();
+        (
+            row["calls"].as_str().unwrap().to_owned(),
+            number("lines"),
+            number("products"),
+        )
+    };
+    let rows_are: Vec<_> = rows.iter().map(row).collect();
+    // Three lines of one product would be one line, and reads have none.
+    let expected = [
+        ("orders", 1, 20),
+        ("orders", 1, 1),
+        ("orders", 3, 20),
+        ("reads", 1, 20),
+        ("reads", 1, 1),
+    ];
+    assert_eq!(rows_are, expected.map(|(c, l, p)| (c.to_owned(), l, p)));
+    for row in rows {
+        let number = |value: &Value| value.as_f64().unwrap();
+        let (ours, raw) = (number(&row["per_second"]), &row["mongodb_alone"]);
+        assert!(ours > 0.0 && row["errors"].as_object().unwrap().is_empty());
+        let ratio = ours / number(&raw["per_second"]);
+        assert!((ratio - number(&raw["ratio"])).abs() < 0.001, "{row}");
+        assert!(number(&row["p50_ms"]) <= number(&row["p999_ms"]));
+        let profile = &row["profile"];
+        let programs = profile["cpu_us_per_call"].as_array().unwrap();
+        let names: Vec<_> = programs.iter().map(|p| p[0].as_str().unwrap()).collect();
+        for name in ["this load", "catalog", "order", "gateway", "mongod"] {
+            assert!(names.contains(&name), "{names:?}");
+        }
+        // Both halves of an order's way, and as many items as there were answers, or more on their way.
+        let batch = if row["calls"] == "orders" {
+            "place"
+        } else {
+            "read"
+        };
+        let batched = &profile["batches"][batch];
+        assert!(number(&batched["items"]) >= 0.5 * number(&profile["calls"]));
+        assert!(number(&batched["batches"]) <= number(&batched["items"]));
+    }
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused() {
+    for wrong in [
+        "--clients=0",
+        "--products=0",
+        "--rate=0",
+        "--rate=-1",
+        "--replicas=0",
+    ] {
+        let (succeeded, said) = bench(&[wrong]);
+        assert!(!succeeded && said.contains("must be"), "{said}");
+    }
+}
