@@ -41,6 +41,17 @@ pub struct Limits {
     pub weight: usize,
 }
 
+impl Limits {
+    /// For look-ups. Two batches at a time: while one is on its way, the answers of the other are on theirs to the callers.
+    pub const LOOKUPS: Self = Self {
+        name: "read",
+        lanes: 2,
+        queue: 4_096,
+        items: 256,
+        weight: 256,
+    };
+}
+
 /// Why an item has no outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {

@@ -13,18 +13,9 @@ use crate::{
 /// How orders are looked up by id, those that are asked for at the same time together.
 pub(super) type Reading = Batcher<Id, Result<Option<Order>, mongodb::error::Error>>;
 
-/// Two at a time: while one batch is on its way to MongoDB, the answers of the other are on theirs to the callers.
-const LANES: Limits = Limits {
-    name: "read",
-    lanes: 2,
-    queue: 4_096,
-    items: 256,
-    weight: 256,
-};
-
 /// Starts the lanes on which orders are looked up.
 pub(super) fn lanes(store: Store) -> Reading {
-    lookups(LANES, move |ids| {
+    lookups(Limits::LOOKUPS, move |ids| {
         let store = store.clone();
         async move { store.look_up(ids).await }
     })
