@@ -35,5 +35,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let set: FileDescriptorSet = compiler.file_descriptor_set();
     configure().compile_fds(set)?;
     println!("cargo:rerun-if-changed=orderflow");
+    println!("cargo:rerun-if-changed=google");
     Ok(())
 }
