@@ -237,7 +237,7 @@ fn change(request: pb::UpdateProductRequest) -> Result<(Id, String, Change), Inv
     let mut invalid = Invalid::new();
     let product = request.product.unwrap_or_default();
     let id = invalid.take("product.id", product.id.parse());
-    let fields = match &request.update_mask {
+    let fields: Vec<_> = match &request.update_mask {
         // The etag says what is to be changed, and is itself no change: a mask that is made of all that was sent has it.
         Some(mask) if !mask.paths.is_empty() => {
             let paths = mask.paths.iter().filter(|path| *path != "etag");
