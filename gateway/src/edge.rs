@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::{extract::Request, middleware::from_fn};
+use axum::{extract::Request, middleware::from_fn_with_state};
 use orderflow_identity::{Authorize, Authorizer};
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_web::GrpcWebLayer;
 use tower::ServiceBuilder;
 
-use crate::{Error, limit::MAX_MESSAGE_BYTES, reflection, relay::relay, upstream::Upstreams, web};
+use crate::{
+    Error, json::Json, limit::MAX_MESSAGE_BYTES, reflection, relay::relay, upstream::Upstreams, web,
+};
 
 /// All that the gateway answers to. Around it, applied by the server that serves it: the trace, so that every answer names
 /// one, refusals too.
@@ -19,10 +21,11 @@ pub(crate) fn routes<H: Health>(
     health: HealthServer<H>,
 ) -> Result<Routes, Error> {
     let (v1, v1alpha) = reflection::servers()?;
+    let json = Arc::new(Json::new(orderflow_proto::descriptors())?);
     // Outermost first.
     let layers = ServiceBuilder::new()
-        // What is no call gets an answer in HTTP's terms. First, since all that follows answers in gRPC's.
-        .layer(from_fn(web::admit))
+        // Tells the kinds of calls apart, and makes gRPC of JSON. First, since all that follows answers in gRPC's terms.
+        .layer(from_fn_with_state(json, web::admit))
         // Makes gRPC of gRPC-Web. Before the policy, so that refusals reach browsers as gRPC-Web too.
         .layer(GrpcWebLayer::new())
         // Who may call what. Around everything that can be called, the gateway's own services included: nothing is

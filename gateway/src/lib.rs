@@ -5,6 +5,7 @@ mod deadline;
 mod edge;
 mod error;
 mod health;
+mod json;
 mod limit;
 mod policy;
 mod reflection;
@@ -24,7 +25,7 @@ use orderflow_identity::{Audience, Authorizer, KeyRing, Verifier, service::follo
 use tokio::net::TcpListener;
 
 pub use config::Config;
-pub use error::Error;
+pub use error::{Error, Unsupported};
 
 use upstream::Upstreams;
 
