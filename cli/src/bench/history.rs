@@ -89,6 +89,12 @@ pub(super) async fn write(
         end_ms: (now_ms().div_euclid(DAY_MS) - 1) * DAY_MS,
     };
 
+    // All at once at the end takes a third of the time that one by one does.
+    let indexes: Vec<_> = history.orders.list_indexes().await?.try_collect().await?;
+    let of_id = doc! { "_id": 1 };
+    let secondary = indexes.into_iter().filter(|index| index.keys != of_id);
+    history.orders.drop_indexes().await?;
+
     let bar = ProgressBar::new(length.all as u64);
     let style = ProgressStyle::with_template("history {bar:30} {pos}/{len} {elapsed}");
     bar.set_style(style.expect("the template is valid"));
@@ -99,6 +105,7 @@ pub(super) async fn write(
         .inspect_ok(|_| bar.inc(CHUNK as u64))
         .try_fold(0, async |sum, held| Ok(sum + held))
         .await?;
+    history.orders.create_indexes(secondary).await?;
     bar.finish_and_clear();
     catalog
         .collection::<Document>("products")

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use self::{
     history::Length,
-    load::{Client, Load, drive},
+    load::{Client, Load, Measured, drive},
     profile::Profile,
     questions::{People, Question},
     raw::{FindClient, InsertClient, Inserts},
@@ -27,6 +27,9 @@ use self::{
     target::Target,
 };
 use crate::{audit, demo};
+
+/// In how many turns several systems are measured.
+const TURNS: u32 = 4;
 
 /// What to measure.
 #[derive(Debug, Clone, clap::Args)]
@@ -62,8 +65,8 @@ pub struct Args {
     /// How many of each of gateway, order and catalog are started
     #[arg(long, default_value_t = 1, conflicts_with = "gateway", value_parser = positive)]
     pub replicas: usize,
-    /// How many orders lie there beforehand, 100 or more, in systems side by side, one for each number: 1,000 for lists and stats
-    /// when not said, else none. They are spread over two years that ended the day before yesterday, and 500 of them, or half of
+    /// How many orders lie there beforehand, 100 or more, in systems side by side that are measured in turns, one for each number;
+    /// 1,000 for lists and stats when not said, else none. They are spread over two years that ended the day before yesterday, and 500 of them, or half of
     /// the smallest number, are those of the buyer and the seller who are measured
     #[arg(long, value_delimiter = ',', conflicts_with = "gateway", value_parser = history)]
     pub history: Vec<usize>,
@@ -223,19 +226,53 @@ async fn measured_and_audited(args: &Args, targets: &mut Vec<Target>) -> Result<
 }
 
 async fn measure(args: &Args, systems: &[System<'_>]) -> Result<Report, Error> {
+    // The machine's speed wanders: several systems take turns, so that all of them meet it as it is.
+    let turns = if systems.len() > 1 { TURNS } else { 1 };
     let mut report = Report::default();
     for scenario in Scenario::all(args) {
-        let first = report.rows.len();
-        // One right after the other, so that both meet the machine at the same speed, more or less.
-        for system in systems {
-            let mut row = scenario.measure(args, system).await?;
-            if let Some(history) = system.history {
-                row.has_history(history.all, report.rows.get(first));
+        let mut rows: Vec<Row> = Vec::new();
+        let mut measured: Vec<Measurement> = Vec::new();
+        for turn in 0..turns {
+            for (n, system) in systems.iter().enumerate() {
+                let more = scenario.measure(args, system, turns).await?;
+                if turn == 0 {
+                    measured.push(more);
+                } else {
+                    measured[n].add(more);
+                }
             }
-            report.rows.push(row);
         }
+        for (system, measured) in systems.iter().zip(measured) {
+            let mut row = Row::new(scenario, measured);
+            if let Some(history) = system.history {
+                row.has_history(history.all, rows.first());
+            }
+            rows.push(row);
+        }
+        report.rows.extend(rows);
     }
     Ok(report)
+}
+
+/// What came of a scenario.
+struct Measurement {
+    ours: Measured,
+    /// What MongoDB did alone.
+    raw: Option<Measured>,
+    /// How long the first answer took, nothing of it kept yet.
+    first: Option<Duration>,
+    profile: Option<Profile>,
+}
+
+impl Measurement {
+    /// Adds the next turn's, whose profile stands for all.
+    fn add(&mut self, other: Self) {
+        self.ours.add_later(&other.ours);
+        if let (Some(raw), Some(other)) = (&mut self.raw, &other.raw) {
+            raw.add_later(other);
+        }
+        self.profile = other.profile;
+    }
 }
 
 /// What is measured, and who calls it.
@@ -351,7 +388,13 @@ impl Scenario {
         }
     }
 
-    async fn measure(self, args: &Args, system: &System<'_>) -> Result<Row, Error> {
+    /// One of so many turns.
+    async fn measure(
+        self,
+        args: &Args,
+        system: &System<'_>,
+        turns: u32,
+    ) -> Result<Measurement, Error> {
         let System {
             target,
             shop,
@@ -365,9 +408,9 @@ impl Scenario {
                     true => Some(self.inserts(system).await?),
                     false => None,
                 };
-                let (row, clients) = self.compare(args, target, clients, raw).await;
+                let (measured, clients) = self.compare(args, target, turns, clients, raw).await;
                 target.remember(clients.into_iter().map(|client| client.history));
-                Ok(row)
+                Ok(measured)
             }
             Task::Read => {
                 let clients = shop.read_clients(self.clients, self.products);
@@ -375,7 +418,7 @@ impl Scenario {
                     true => Some(self.finds(system).await?),
                     false => None,
                 };
-                Ok(self.compare(args, target, clients, raw).await.0)
+                Ok(self.compare(args, target, turns, clients, raw).await.0)
             }
             Task::Ask(question) => {
                 let people = people.as_ref().ok_or(Error::NoHistory)?;
@@ -385,9 +428,8 @@ impl Scenario {
                 };
                 let clients = people.clients(question, self.clients);
                 let no_raw: Option<Vec<FindClient>> = None;
-                let (mut row, _) = self.compare(args, target, clients, no_raw).await;
-                row.first_ms = first.map(|time| time.as_secs_f64() * 1_000.0);
-                Ok(row)
+                let (measured, _) = self.compare(args, target, turns, clients, no_raw).await;
+                Ok(Measurement { first, ..measured })
             }
         }
     }
@@ -423,13 +465,14 @@ impl Scenario {
         self,
         args: &Args,
         target: &Target,
+        turns: u32,
         clients: Vec<C>,
         raw: Option<Vec<R>>,
-    ) -> (Row, Vec<C>) {
+    ) -> (Measurement, Vec<C>) {
         let load = Load {
             rate: args.rate,
-            warm_up: Duration::from_secs(args.warm_up),
-            time: Duration::from_secs(args.seconds),
+            warm_up: Duration::from_secs(args.warm_up) / turns,
+            time: Duration::from_secs(args.seconds) / turns,
         };
         let half = Load {
             rate: None,
@@ -449,16 +492,24 @@ impl Scenario {
             sleep(load.time).await;
             (begin, target.meter().end().await)
         };
-        let ((measured, clients), samples) =
-            join(drive(&self.label(), load, clients), sample).await;
+        let ((ours, clients), samples) = join(drive(&self.label(), load, clients), sample).await;
         let after = match raw {
             Some(raw) => Some(drive("MongoDB alone", half, raw).await.0),
             None => None,
         };
-        let raw = before.zip(after).map(|(before, after)| before.and(&after));
+        let raw = before.zip(after).map(|(mut before, after)| {
+            before.add_later(&after);
+            before
+        });
         let profile = args
             .profile
-            .then(|| Profile::between(samples, measured.latency_us.len()));
-        (Row::new(self, &measured, raw.as_ref(), profile), clients)
+            .then(|| Profile::between(samples, ours.latency_us.len()));
+        let measured = Measurement {
+            ours,
+            raw,
+            first: None,
+            profile,
+        };
+        (measured, clients)
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Serialize, Serializer};
 
-use super::{Scenario, load::Measured, profile::Profile};
+use super::{Measurement, Scenario, profile::Profile};
 use crate::audit;
 
 #[derive(Debug, Default, Serialize)]
@@ -36,7 +36,7 @@ pub(super) struct Row {
     ratio_to_first: Option<f64>,
     /// The first answer, nothing of it kept yet.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) first_ms: Option<f64>,
+    first_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mongodb_alone: Option<Raw>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,19 +55,20 @@ struct Raw {
 }
 
 impl Row {
-    pub(super) fn new(
-        scenario: Scenario,
-        measured: &Measured,
-        raw: Option<&Measured>,
-        profile: Option<Profile>,
-    ) -> Self {
+    pub(super) fn new(scenario: Scenario, measurement: Measurement) -> Self {
+        let Measurement {
+            ours: measured,
+            raw,
+            first,
+            profile,
+        } = measurement;
         let per_second = measured.per_second();
         let raw = raw.map(|raw| Raw {
             per_second: raw.per_second(),
             p50_ms: raw.quantile_ms(0.5),
             p99_ms: raw.quantile_ms(0.99),
             ratio: per_second / raw.per_second(),
-            errors: raw.errors.clone(),
+            errors: raw.errors,
         });
         Self {
             calls: scenario.task.to_string(),
@@ -80,9 +81,9 @@ impl Row {
             p90_ms: measured.quantile_ms(0.9),
             p99_ms: measured.quantile_ms(0.99),
             p999_ms: measured.quantile_ms(0.999),
-            errors: measured.errors.clone(),
+            errors: measured.errors,
             ratio_to_first: None,
-            first_ms: None,
+            first_ms: first.map(|time| time.as_secs_f64() * 1_000.0),
             mongodb_alone: raw,
             profile,
         }
