@@ -168,9 +168,12 @@ pub enum Error {
     /// No order could be placed.
     #[error("the first order failed: {0}")]
     FirstOrder(String),
-    /// Nothing is known of what happened.
+    /// The first of a question's answers.
     #[error("the first answer failed: {0}")]
     FirstAnswer(String),
+    /// Fewer orders than were written.
+    #[error("a list ends before half of its orders")]
+    NoDeepPage,
     /// A history is nothing for other people's systems.
     #[error(
         "lists and stats need a history, which only a system of the benchmark's own is given: leave --gateway out"

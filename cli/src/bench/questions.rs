@@ -134,6 +134,10 @@ impl People {
                 .map_err(|status| failed("ListOrders", &status))?
                 .into_inner()
                 .next_page_token;
+            // Else it would be the first page that is measured.
+            if token.is_empty() {
+                return Err(Error::NoDeepPage);
+            }
         }
         Ok(token)
     }
