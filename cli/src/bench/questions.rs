@@ -254,3 +254,47 @@ impl Client for AskingClient {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::transport::Endpoint;
+
+    use super::*;
+
+    fn token(name: &str) -> String {
+        format!("behind half of {name}")
+    }
+
+    #[tokio::test]
+    async fn a_deep_page_is_another_one_and_each_side_its_own() {
+        let asker = |name: &str| Asker {
+            bearer: name.parse().unwrap(),
+            deep: token(name),
+        };
+        let people = People {
+            channels: vec![Endpoint::from_static("http://127.0.0.1:1").connect_lazy()],
+            buyer: asker("buyer"),
+            seller: asker("seller"),
+            admin: asker("admin"),
+        };
+        let mut seen = Vec::new();
+        for question in Question::LISTS {
+            let client = people.clients(question, 1).remove(0);
+            let Asked::List(request) = client.asked else {
+                panic!("no list");
+            };
+            let bearer = client.bearer.to_str().unwrap().to_owned();
+            let expected = match question {
+                Question::DeepPage(_) => token(&bearer),
+                _ => String::new(),
+            };
+            assert_eq!(request.page_token, expected);
+            assert_eq!(request.page_size, PAGE);
+            let is_seller = request.side() == OrderSide::Seller;
+            assert_eq!(is_seller, bearer == "seller");
+            seen.push(bearer);
+        }
+        seen.dedup();
+        assert_eq!(seen, ["buyer", "seller", "admin"]);
+    }
+}
