@@ -20,7 +20,6 @@ pub struct Deadline(Instant);
 
 impl Deadline {
     /// What is to be kept for a caller who waits for `timeout` from now on: a little earlier, so that the answer still arrives.
-    /// Nor must the time be over first for tonic, which starts the same clock before anything here runs and says CANCELLED.
     pub fn for_caller(timeout: Duration) -> Self {
         // Time enough for anything, and no overflow.
         const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
