@@ -26,4 +26,5 @@ mod replica;
 mod selling_out;
 mod stats;
 mod two_replicas;
+mod upstreams;
 mod users;
