@@ -50,6 +50,7 @@ async fn without_the_service_the_answer_is_unavailable_at_once() {
     // The others are unharmed, and so is it when it is back.
     let other = world.call(Wire::Grpc, GET_ORDER, &order("o")).signed_in();
     assert_eq!(other.send().await.code(), Code::Ok);
+    world.wait_until("", false).await;
     world.catalog.restart().await;
     world.wait_until("", true).await;
     let again = world.call(Wire::Grpc, LIST_PRODUCTS, &ListProductsRequest::default());
