@@ -9,15 +9,13 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_web::GrpcWebLayer;
 use tower::ServiceBuilder;
 
-use crate::{
-    Error, json::Json, limit::MAX_MESSAGE_BYTES, reflection, relay::relay, upstream::Upstreams, web,
-};
+use crate::{Error, json::Json, limit::MAX_MESSAGE_BYTES, reflection, relay::Relay, web};
 
 /// All that the gateway answers to. Around it, applied by the server that serves it: the trace, so that every answer names
 /// one, refusals too.
 pub(crate) fn routes<H: Health>(
     authorizer: Arc<Authorizer>,
-    upstreams: Arc<Upstreams>,
+    relay: Arc<Relay>,
     health: HealthServer<H>,
 ) -> Result<Routes, Error> {
     let (v1, v1alpha) = reflection::servers()?;
@@ -36,7 +34,7 @@ pub(crate) fn routes<H: Health>(
         .add_service(v1alpha.max_decoding_message_size(MAX_MESSAGE_BYTES))
         .into_axum_router()
         // What is not the gateway's own is an upstream's.
-        .fallback(move |request: Request| relay(upstreams.clone(), request))
+        .fallback(move |request: Request| relay.clone().call(request))
         .layer(layers);
     Ok(router.into())
 }

@@ -253,6 +253,20 @@ impl FromStr for ServiceUrl {
     }
 }
 
+/// Where the replicas of a service are: one or more [`ServiceUrl`]s, separated by commas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceUrls(pub Vec<http::Uri>);
+
+impl FromStr for ServiceUrls {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let urls = text.split(',').map(|url| url.trim().parse::<ServiceUrl>());
+        let urls: Result<_, _> = urls.map(|url| url.map(|url| url.0)).collect();
+        urls.map(Self)
+    }
+}
+
 /// A length of time in a setting: `500ms`, `30s`, `15m`, `2h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Duration(pub std::time::Duration);
@@ -354,6 +368,16 @@ mod tests {
             "http://x?y",
         ] {
             assert!(wrong.parse::<ServiceUrl>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_service_may_have_several_urls() {
+        let urls = |text: &str| text.parse::<ServiceUrls>().map(|urls| urls.0.len());
+        assert_eq!(urls("http://catalog:7002"), Ok(1));
+        assert_eq!(urls("http://a:7002, http://b:7002"), Ok(2));
+        for wrong in ["", ",", "http://a:7002,", "http://a:7002;http://b:7002"] {
+            assert!(urls(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -1,8 +1,7 @@
 use std::net::SocketAddr;
 
-use http::Uri;
 use orderflow_chassis::{
-    config::{Secret, ServiceUrl, Settings, Wrong},
+    config::{Secret, ServiceUrls, Settings, Wrong},
     program::{About, Configuration},
     serve,
 };
@@ -27,7 +26,7 @@ pub struct Config {
     /// The database that this service owns.
     pub database: String,
     /// Where the user service is, for its public keys.
-    pub user_url: Uri,
+    pub user_url: ServiceUrls,
     /// How this service presents itself to others.
     pub identity: ServiceIdentity,
     /// Whose service tokens `InventoryService` accepts.
@@ -45,8 +44,11 @@ impl Configuration for Config {
             "orderflow_catalog",
             "the database that this service owns",
         );
-        let user_url: Option<ServiceUrl> =
-            s.or("USER_URL", "http://127.0.0.1:7001", "the user service");
+        let user_url = s.or(
+            "USER_URL",
+            "http://127.0.0.1:7001",
+            "the user service, or several of them, separated by commas",
+        );
         let identity = s.required::<Secret>(
             "SERVICE_KEY",
             "the secret, 32 bytes or more, of this service's own key",
@@ -65,7 +67,7 @@ impl Configuration for Config {
                 serving: serving?,
                 mongo_url: mongo_url?,
                 database: database?,
-                user_url: user_url?.0,
+                user_url: user_url?,
                 identity: identity?,
                 services_allowed: services_allowed?,
             })

@@ -1,8 +1,7 @@
 use std::net::SocketAddr;
 
-use http::Uri;
 use orderflow_chassis::{
-    config::{Secret, ServiceUrl, Settings, Wrong},
+    config::{Secret, ServiceUrls, Settings, Wrong},
     program::{About, Configuration},
     serve,
 };
@@ -27,9 +26,9 @@ pub struct Config {
     /// The database that this service owns.
     pub database: String,
     /// Where the user service is, for its public keys.
-    pub user_url: Uri,
+    pub user_url: ServiceUrls,
     /// Where the catalog is, for its stock.
-    pub catalog_url: Uri,
+    pub catalog_url: ServiceUrls,
     /// How this service presents itself to others.
     pub identity: ServiceIdentity,
 }
@@ -45,12 +44,15 @@ impl Configuration for Config {
             "orderflow_order",
             "the database that this service owns",
         );
-        let user_url: Option<ServiceUrl> =
-            s.or("USER_URL", "http://127.0.0.1:7001", "the user service");
-        let catalog_url: Option<ServiceUrl> = s.or(
+        let user_url = s.or(
+            "USER_URL",
+            "http://127.0.0.1:7001",
+            "the user service, or several of them, separated by commas",
+        );
+        let catalog_url = s.or(
             "CATALOG_URL",
             "http://127.0.0.1:7002",
-            "the catalog service",
+            "the catalog service, or several of them, separated by commas",
         );
         let secret: Option<Secret> = s.required(
             "SERVICE_KEY",
@@ -66,8 +68,8 @@ impl Configuration for Config {
                 serving: serving?,
                 mongo_url: mongo_url?,
                 database: database?,
-                user_url: user_url?.0,
-                catalog_url: catalog_url?.0,
+                user_url: user_url?,
+                catalog_url: catalog_url?,
                 identity: identity?,
             })
         });

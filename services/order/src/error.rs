@@ -1,8 +1,8 @@
 use orderflow_contract::{
-    Invalid,
+    Invalid, deadline,
     status::{self, PreconditionViolation},
 };
-use orderflow_mongo::{Failure, is_outage};
+use orderflow_mongo::{Failure, is_outage, is_over_time};
 use tonic::{Code, Status};
 
 use crate::{
@@ -93,6 +93,8 @@ impl From<Error> for Status {
             Error::Unknown | Error::Write(Failure::Conflict | Failure::Unknown(_)) => {
                 status::unavailable("OUTCOME_UNKNOWN", Error::Unknown.to_string())
             }
+            // A read that outlived its call.
+            Error::Mongo(cause) if is_over_time(&cause) => deadline::exceeded(),
             Error::NoAnswer => status::unavailable("CATALOG_UNAVAILABLE", message),
             Error::Mongo(cause) | Error::Write(Failure::Mongo(cause)) if is_outage(&cause) => {
                 tracing::warn!(%cause, "MongoDB is out of reach");

@@ -27,4 +27,5 @@ mod replica;
 mod selling_out;
 mod stats;
 mod two_replicas;
+mod upstreams;
 mod users;

@@ -1,4 +1,4 @@
-use orderflow_chassis::task::to_completion;
+use orderflow_chassis::task::{self, to_completion};
 use orderflow_contract::{Id, Invalid, page, time::timestamp};
 use orderflow_identity::User;
 use orderflow_proto::{
@@ -52,7 +52,8 @@ impl OrderService for OrderGrpc {
         let request = request.into_inner();
         let pages = listing::pages(&user, &request);
         let listing = listing::decode(&user, &request, &pages)?;
-        let found = self.0.list_orders(&listing).await?;
+        let (orders, of) = (self.0.clone(), listing.clone());
+        let found = task::read(async move { orders.list_orders(&of).await }).await??;
         let encoded = found
             .iter()
             .filter_map(|order| Some((order.id, encode(order, &user)?)));
@@ -114,7 +115,7 @@ impl OrderService for OrderGrpc {
             Sales::Of(user.id)
         };
         let orders = self.0.clone();
-        let sales = to_completion(async move { orders.count_orders(whose, first, last).await });
+        let sales = task::read(async move { orders.count_orders(whose, first, last).await });
         let sales = sales.await??.into_iter();
         let rows = sales.flat_map(|(day, rows)| rows.into_iter().map(move |row| (day, row)));
         Ok(Response::new(pb::GetOrderStatsResponse {
