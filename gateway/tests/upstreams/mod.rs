@@ -157,24 +157,29 @@ async fn a_replica_that_is_killed_takes_no_calls_with_it_for_long() {
 async fn who_never_sends_its_request_takes_no_room() {
     const ROOM: usize = 1_000;
     let world = start().await;
-    let client: Client<HttpConnector, Body> = Client::builder(TokioExecutor::new())
-        .http2_only(true)
-        .build_http();
-    let request = |body: Body| {
+    // The gateway takes 256 on a connection.
+    let clients: [Client<HttpConnector, Body>; 5] = std::array::from_fn(|_| {
+        Client::builder(TokioExecutor::new())
+            .http2_only(true)
+            .build_http()
+    });
+    let request = |client: usize, body: Body| {
         let request = Request::post(format!("http://{}{CREATE_ORDER}", world.gateway))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .header("authorization", bearer());
-        client.request(request.body(body).unwrap())
+        clients[client % 5].request(request.body(body).unwrap())
     };
     let half = Bytes::from(framed(&order("o-1").encode_to_vec())).slice(..4);
     let never = || {
         let half = stream::iter([Ok::<_, Status>(half.clone())]);
         Body::from_stream(half.chain(stream::pending()))
     };
-    let _held: Vec<_> = (0..ROOM).map(|_| tokio::spawn(request(never()))).collect();
-    // Behind them, on the same connection.
-    let served = request(Body::from(framed(&[])));
+    let _held: Vec<_> = (0..ROOM)
+        .map(|i| tokio::spawn(request(i, never())))
+        .collect();
+    // Behind them, on one of their connections.
+    let served = request(0, Body::from(framed(&[])));
     let arrived = world.order.seen.arrived.notified();
     let served = tokio::spawn(served);
     in_time(arrived).await;
@@ -231,15 +236,16 @@ async fn what_a_service_has_no_room_for_is_refused_before_it_is_sent() {
     const ROOM: usize = 1_000;
     let world = start().await;
     let seen = &world.order.seen;
-    let orders = OrderServiceClient::new(world.channel());
-    let never_answered = || {
-        let mut orders = orders.clone();
+    // The gateway takes 256 on a connection.
+    let orders: [_; 5] = std::array::from_fn(|_| OrderServiceClient::new(world.channel()));
+    let never_answered = |i: usize| {
+        let mut orders = orders[i % 5].clone();
         let mut request = tonic::Request::new(CreateOrderRequest::default());
         let bearer = bearer().parse().unwrap();
         request.metadata_mut().insert("authorization", bearer);
         tokio::spawn(async move { orders.create_order(request).await })
     };
-    let calls: Vec<_> = (0..ROOM).map(|_| never_answered()).collect();
+    let calls: Vec<_> = (0..ROOM).map(never_answered).collect();
     while seen.calls() < ROOM {
         in_time(seen.arrived.notified()).await;
     }
