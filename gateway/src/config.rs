@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 
 use http::Uri;
 use orderflow_chassis::{
+    channel,
     config::{Secret, ServiceUrl, Settings, Wrong},
     program::Configuration,
     serve,
@@ -20,6 +21,8 @@ pub struct Config {
     pub catalog_url: Uri,
     /// The order service.
     pub order_url: Uri,
+    /// For services at `https://`.
+    pub tls: channel::Tls,
     /// As whom the gateway asks the user service for its keys. It vouches for no caller: they bring tokens of their own.
     pub service: ServiceIdentity,
 }
@@ -37,6 +40,7 @@ impl Configuration for Config {
         );
         let order: Option<ServiceUrl> =
             s.or("ORDER_URL", "http://127.0.0.1:7003", "the order service");
+        let tls = channel::Tls::read(&mut s, &[&user, &catalog, &order]);
         let key: Option<Secret> = s.required(
             "SERVICE_KEY",
             "the secret by which the services know the gateway",
@@ -50,6 +54,7 @@ impl Configuration for Config {
                 listen: listen?,
                 serving: serving?,
                 user_url: user?.0,
+                tls: tls?,
                 catalog_url: catalog?.0,
                 order_url: order?.0,
                 service: service?,
@@ -60,6 +65,10 @@ impl Configuration for Config {
 
     fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    fn serving(&self) -> &serve::Options {
+        &self.serving
     }
 }
 
@@ -88,7 +97,7 @@ mod tests {
         let Wrong(wrong) = read(&[
             ("USER_URL", "127.0.0.1:7001"),
             ("CATALOG_URL", "http://catalog:7002/api"),
-            ("ORDER_URL", "https://order:7003"),
+            ("ORDER_URL", "ftp://order:7003"),
             ("SERVICE_KEY", "short"),
         ])
         .err()

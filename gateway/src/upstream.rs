@@ -32,7 +32,7 @@ impl Upstreams {
     pub(crate) fn new(config: &Config) -> Self {
         let upstream = |name, url: &Uri| Upstream {
             name,
-            channel: channel::lazy(url),
+            channel: channel::lazy(url, &config.tls),
             room: Semaphore::new(ROOM),
         };
         Self {
@@ -86,6 +86,7 @@ mod tests {
         Upstreams::new(&Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             serving: serve::Options::edge(),
+            tls: channel::Tls::default(),
             user_url: url.clone(),
             catalog_url: url.clone(),
             order_url: url,

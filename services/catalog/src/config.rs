@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 
 use http::Uri;
 use orderflow_chassis::{
+    channel,
     config::{Secret, ServiceUrl, Settings, Wrong},
     program::{About, Configuration},
     serve,
@@ -28,6 +29,8 @@ pub struct Config {
     pub database: String,
     /// Where the user service is, for its public keys.
     pub user_url: Uri,
+    /// For services at `https://`.
+    pub tls: channel::Tls,
     /// How this service presents itself to others.
     pub identity: ServiceIdentity,
     /// Whose service tokens `InventoryService` accepts.
@@ -47,6 +50,7 @@ impl Configuration for Config {
         );
         let user_url: Option<ServiceUrl> =
             s.or("USER_URL", "http://127.0.0.1:7001", "the user service");
+        let tls = channel::Tls::read(s, &[&user_url]);
         let identity = s.required::<Secret>(
             "SERVICE_KEY",
             "the secret, 32 bytes or more, of this service's own key",
@@ -66,6 +70,7 @@ impl Configuration for Config {
                 mongo_url: mongo_url?,
                 database: database?,
                 user_url: user_url?.0,
+                tls: tls?,
                 identity: identity?,
                 services_allowed: services_allowed?,
             })
@@ -75,5 +80,9 @@ impl Configuration for Config {
 
     fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    fn serving(&self) -> &serve::Options {
+        &self.serving
     }
 }

@@ -60,7 +60,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
     let allowed = config.services_allowed.keys();
     let authorizer =
         Authorizer::for_services(&[CATALOG, INVENTORY], health::PATHS, users.clone(), allowed)?;
-    let user_service = channel::lazy(&config.user_url);
+    let user_service = channel::lazy(&config.user_url, &config.tls);
     tokio::spawn(follow_keys(
         users.clone(),
         user_service,

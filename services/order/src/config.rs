@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 
 use http::Uri;
 use orderflow_chassis::{
+    channel,
     config::{Secret, ServiceUrl, Settings, Wrong},
     program::{About, Configuration},
     serve,
@@ -30,6 +31,8 @@ pub struct Config {
     pub user_url: Uri,
     /// Where the catalog is, for its stock.
     pub catalog_url: Uri,
+    /// For services at `https://`.
+    pub tls: channel::Tls,
     /// How this service presents itself to others.
     pub identity: ServiceIdentity,
 }
@@ -52,6 +55,7 @@ impl Configuration for Config {
             "http://127.0.0.1:7002",
             "the catalog service",
         );
+        let tls = channel::Tls::read(s, &[&user_url, &catalog_url]);
         let secret: Option<Secret> = s.required(
             "SERVICE_KEY",
             "the secret, 32 bytes or more, of this service's own key",
@@ -67,6 +71,7 @@ impl Configuration for Config {
                 mongo_url: mongo_url?,
                 database: database?,
                 user_url: user_url?.0,
+                tls: tls?,
                 catalog_url: catalog_url?.0,
                 identity: identity?,
             })
@@ -76,5 +81,9 @@ impl Configuration for Config {
 
     fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    fn serving(&self) -> &serve::Options {
+        &self.serving
     }
 }

@@ -50,14 +50,14 @@ pub async fn main() -> ExitCode {
 pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
     let client = orderflow_mongo::connect(config.mongo_url.expose(), ABOUT.binary).await?;
     let store = store::Store::new(&client, &config.database);
-    let catalog = channel::lazy(&config.catalog_url);
+    let catalog = channel::lazy(&config.catalog_url, &config.tls);
     let inventory = inventory::Inventory::new(catalog, config.identity.clone());
     let orders = app::Orders::new(store.clone(), inventory);
 
     let users = KeyRing::default();
     let authorizer =
         Authorizer::for_services(&[ORDER], health::PATHS, users.clone(), KeyRing::default())?;
-    let user_service = channel::lazy(&config.user_url);
+    let user_service = channel::lazy(&config.user_url, &config.tls);
     tokio::spawn(follow_keys(
         users.clone(),
         user_service,
