@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
 use orderflow_chassis::{
+    channel,
     config::{Secret, ServiceUrls, Settings, Wrong},
     program::Configuration,
     serve,
@@ -19,6 +20,8 @@ pub struct Config {
     pub catalog_url: ServiceUrls,
     /// The replicas of the order service.
     pub order_url: ServiceUrls,
+    /// For services at `https://`.
+    pub tls: channel::Tls,
     /// As whom the gateway asks the user service for its keys. It vouches for no caller: they bring tokens of their own.
     pub service: ServiceIdentity,
 }
@@ -42,6 +45,7 @@ impl Configuration for Config {
             "http://127.0.0.1:7003",
             "the order service, or several of them, separated by commas",
         );
+        let tls = channel::Tls::read(&mut s, &[&user, &catalog, &order]);
         let key: Option<Secret> = s.required(
             "SERVICE_KEY",
             "the secret by which the services know the gateway",
@@ -57,6 +61,7 @@ impl Configuration for Config {
                 user_url: user?,
                 catalog_url: catalog?,
                 order_url: order?,
+                tls: tls?,
                 service: service?,
             })
         });
@@ -65,6 +70,10 @@ impl Configuration for Config {
 
     fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    fn serving(&self) -> &serve::Options {
+        &self.serving
     }
 }
 
@@ -93,7 +102,7 @@ mod tests {
         let Wrong(wrong) = read(&[
             ("USER_URL", "127.0.0.1:7001"),
             ("CATALOG_URL", "http://catalog:7002/api"),
-            ("ORDER_URL", "https://order:7003"),
+            ("ORDER_URL", "ftp://order:7003"),
             ("SERVICE_KEY", "short"),
         ])
         .err()

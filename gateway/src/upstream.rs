@@ -29,7 +29,8 @@ pub(crate) type Methods = HashMap<String, Method>;
 
 impl Upstreams {
     pub(crate) fn new(config: &Config) -> Self {
-        let upstream = |name, urls: &ServiceUrls| Upstream::new(name, urls, Choice::LeastLoaded);
+        let upstream =
+            |name, urls: &ServiceUrls| Upstream::new(name, urls, &config.tls, Choice::LeastLoaded);
         Self {
             user: upstream("user", &config.user_url),
             catalog: upstream("catalog", &config.catalog_url),
@@ -87,7 +88,7 @@ impl Upstreams {
 
 #[cfg(test)]
 mod tests {
-    use orderflow_chassis::serve;
+    use orderflow_chassis::{channel, serve};
     use orderflow_identity::service::ServiceIdentity;
 
     use super::*;
@@ -97,6 +98,7 @@ mod tests {
         Upstreams::new(&Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             serving: serve::Options::edge(),
+            tls: channel::Tls::default(),
             user_url: url.clone(),
             catalog_url: url.clone(),
             order_url: url,

@@ -233,7 +233,7 @@ fn bad_line(error: &dotenvy::Error) -> String {
     }
 }
 
-/// The address of a service in a setting: `http://host:port`. [`http::Uri`] alone would take `127.0.0.1:7001` too, and fail at
+/// The address of a service in a setting: `http://host:port`, or `https://`. [`http::Uri`] alone would take `127.0.0.1:7001` too, and fail at
 /// the first call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceUrl(pub http::Uri);
@@ -245,7 +245,8 @@ impl FromStr for ServiceUrl {
         const WRONG: &str = "must be like http://host:port";
         let uri: http::Uri = text.parse().map_err(|_| WRONG)?;
         let is_bare = uri.path() == "/" && uri.query().is_none();
-        if uri.scheme() == Some(&http::uri::Scheme::HTTP) && is_bare {
+        let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+        if is_http && is_bare {
             Ok(Self(uri))
         } else {
             Err(WRONG)
@@ -360,10 +361,11 @@ mod tests {
     #[test]
     fn service_urls_have_a_scheme_and_no_path() {
         assert!("http://catalog:7002".parse::<ServiceUrl>().is_ok());
+        assert!("https://catalog".parse::<ServiceUrl>().is_ok());
         for wrong in [
             "",
             "localhost:7001",
-            "https://x",
+            "ftp://x",
             "http://x/api",
             "http://x?y",
         ] {

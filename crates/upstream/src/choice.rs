@@ -77,6 +77,7 @@ impl Choice {
 #[cfg(test)]
 mod tests {
     use http::Uri;
+    use orderflow_chassis::channel::Tls;
 
     use super::*;
     use crate::Lease;
@@ -84,7 +85,8 @@ mod tests {
     fn replicas(standings: &[Standing]) -> Vec<Arc<Replica>> {
         let replica = |(n, standing): (u8, &Standing)| {
             let address = SocketAddr::from(([127, 0, 0, n], 7002));
-            let replica = Replica::new(address, &Uri::from_static("http://catalog:7002"));
+            let url = Uri::from_static("http://catalog:7002");
+            let replica = Replica::new(address, &url, &Tls::default());
             replica.stands(*standing);
             Arc::new(replica)
         };

@@ -10,7 +10,10 @@ use std::{
 
 use futures::future::BoxFuture;
 use http::{Request, Response, Uri};
-use orderflow_chassis::{channel, health::PROBE_EVERY};
+use orderflow_chassis::{
+    channel::{self, Tls},
+    health::PROBE_EVERY,
+};
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
@@ -61,10 +64,10 @@ pub(crate) struct Replica {
 
 impl Replica {
     /// At `address`, under the name that `url` gives it. Connects when first called, and again when the connection is lost.
-    pub(crate) fn new(address: SocketAddr, url: &Uri) -> Self {
+    pub(crate) fn new(address: SocketAddr, url: &Uri, tls: &Tls) -> Self {
         Self {
             address,
-            channel: channel::lazy(channel::endpoint(url), address),
+            channel: channel::lazy(channel::endpoint(url, tls), address),
             in_flight: AtomicUsize::new(0),
             standing: AtomicU8::new(Standing::InDoubt as u8),
             doubted: Notify::new(),
@@ -90,8 +93,8 @@ impl Replica {
 
     /// Asks how it is, again and again. On a connection of its own: neither calls that fill the other one nor answers that
     /// nobody reads can hide how it is. `lost` hears of it whenever it does not answer.
-    pub(crate) async fn follow(&self, upstream: &'static str, url: &Uri, lost: &Notify) {
-        let endpoint = channel::endpoint(url).connect_timeout(CONNECT);
+    pub(crate) async fn follow(&self, upstream: &'static str, url: &Uri, tls: &Tls, lost: &Notify) {
+        let endpoint = channel::endpoint(url, tls).connect_timeout(CONNECT);
         let mut client = HealthClient::new(channel::lazy(endpoint, self.address));
         loop {
             let standing = ask(&mut client).await;
@@ -185,6 +188,7 @@ mod tests {
         let replica = Arc::new(Replica::new(
             address,
             &Uri::from_static("http://catalog:7002"),
+            &Tls::default(),
         ));
         replica.stands(Standing::Serving);
 

@@ -9,7 +9,7 @@ use std::{
 
 use futures::future::{BoxFuture, join_all};
 use http::{Request, Response, Uri};
-use orderflow_chassis::config::ServiceUrls;
+use orderflow_chassis::{channel::Tls, config::ServiceUrls};
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
@@ -35,6 +35,7 @@ pub struct Upstream {
 
 struct Shared {
     name: &'static str,
+    tls: Tls,
     choice: Choice,
     /// In the order of their addresses.
     replicas: RwLock<Vec<Followed>>,
@@ -50,8 +51,8 @@ struct Followed {
 
 impl Upstream {
     /// The service `name` (for the log and for callers), to be found at these URLs.
-    pub fn new(name: &'static str, urls: &ServiceUrls, choice: Choice) -> Self {
-        Self::resolving(name, urls, choice, |host_and_port| async move {
+    pub fn new(name: &'static str, urls: &ServiceUrls, tls: &Tls, choice: Choice) -> Self {
+        Self::resolving(name, urls, tls, choice, |host_and_port| async move {
             Ok(tokio::net::lookup_host(host_and_port).await?.collect())
         })
     }
@@ -60,6 +61,7 @@ impl Upstream {
     pub fn resolving<F>(
         name: &'static str,
         urls: &ServiceUrls,
+        tls: &Tls,
         choice: Choice,
         look_up: impl Fn(String) -> F + Send + 'static,
     ) -> Self
@@ -68,6 +70,7 @@ impl Upstream {
     {
         let shared = Arc::new(Shared {
             name,
+            tls: tls.clone(),
             choice,
             replicas: RwLock::default(),
             lost: Arc::default(),
@@ -154,9 +157,10 @@ impl Shared {
     }
 
     fn started(&self, address: SocketAddr, url: Uri) -> Followed {
-        let replica = Arc::new(Replica::new(address, &url));
+        let replica = Arc::new(Replica::new(address, &url, &self.tls));
         let (followed, name, lost) = (replica.clone(), self.name, self.lost.clone());
-        let following = async move { followed.follow(name, &url, &lost).await };
+        let tls = self.tls.clone();
+        let following = async move { followed.follow(name, &url, &tls, &lost).await };
         Followed {
             replica,
             _following: AbortOnDropHandle::new(tokio::spawn(following)),
@@ -283,11 +287,17 @@ mod tests {
         let names = Arc::new(Mutex::new(vec![at_one]));
         let urls = format!("http://catalog:{}", at_one.port()).parse().unwrap();
         let known = names.clone();
-        let upstream = Upstream::resolving("catalog", &urls, Choice::First, move |asked| {
-            assert_eq!(asked, format!("catalog:{}", at_one.port()));
-            let found = known.lock().unwrap().clone();
-            async { Ok(found) }
-        });
+        let upstream = Upstream::resolving(
+            "catalog",
+            &urls,
+            &Tls::default(),
+            Choice::First,
+            move |asked| {
+                assert_eq!(asked, format!("catalog:{}", at_one.port()));
+                let found = known.lock().unwrap().clone();
+                async { Ok(found) }
+            },
+        );
         let running = start(one).await;
         until("serving", || upstream.is_serving()).await;
         assert_eq!(first(&upstream), at_one);
@@ -310,11 +320,17 @@ mod tests {
         let asked = Arc::new(Notify::new());
         let is_asked = asked.clone();
         let urls = "http://catalog:7002".parse().unwrap();
-        let upstream = Upstream::resolving("catalog", &urls, Choice::First, move |_| {
-            let answer = answers.lock().unwrap().pop();
-            is_asked.notify_one();
-            async move { answer.unwrap_or_else(|| Ok(vec![at_one])) }
-        });
+        let upstream = Upstream::resolving(
+            "catalog",
+            &urls,
+            &Tls::default(),
+            Choice::First,
+            move |_| {
+                let answer = answers.lock().unwrap().pop();
+                is_asked.notify_one();
+                async move { answer.unwrap_or_else(|| Ok(vec![at_one])) }
+            },
+        );
         // Nobody is known: refused, and not waited for.
         assert_eq!(upstream.pick(&[]).err(), Some(Refused::NoneLeft("catalog")));
         for _ in 0..2 {
@@ -332,7 +348,7 @@ mod tests {
         let urls = format!("http://{at_one},http://{at_other}")
             .parse()
             .unwrap();
-        let upstream = Upstream::new("catalog", &urls, Choice::First);
+        let upstream = Upstream::new("catalog", &urls, &Tls::default(), Choice::First);
         let (one, other) = (start(one).await, start(other).await);
         until("the first", || {
             upstream.is_serving() && first(&upstream) == at_one

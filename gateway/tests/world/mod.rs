@@ -1,13 +1,14 @@
 //! A gateway on a port of its own, real servers behind it, and clients that show what is on the wire.
 
 pub(crate) mod client;
+#[allow(dead_code, reason = "what only the hostile need")]
 pub(crate) mod frames;
 pub(crate) mod upstream;
 
 use std::{net::SocketAddr, time::Duration};
 
 use futures::{Stream, StreamExt};
-use orderflow_chassis::{Shutdown, serve};
+use orderflow_chassis::{Shutdown, channel, serve};
 use orderflow_contract::Id;
 use orderflow_gateway::{Config, Error};
 use orderflow_identity::{Claims, Signer, User, service::ServiceIdentity};
@@ -67,6 +68,7 @@ async fn start_behind(user: Upstream, other_order: Option<&Upstream>) -> World {
     let config = Config {
         listen: gateway,
         serving: serve::Options::edge(),
+        tls: channel::Tls::default(),
         user_url: urls(&[&user]),
         catalog_url: urls(&[&catalog]),
         order_url: urls(&orders),

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
 use orderflow_chassis::{
+    channel,
     config::{Secret, ServiceUrls, Settings, Wrong},
     program::{About, Configuration},
     serve,
@@ -27,6 +28,8 @@ pub struct Config {
     pub database: String,
     /// Where the user service is, for its public keys.
     pub user_url: ServiceUrls,
+    /// For services at `https://`.
+    pub tls: channel::Tls,
     /// How this service presents itself to others.
     pub identity: ServiceIdentity,
     /// Whose service tokens `InventoryService` accepts.
@@ -49,6 +52,7 @@ impl Configuration for Config {
             "http://127.0.0.1:7001",
             "the user service, or several of them, separated by commas",
         );
+        let tls = channel::Tls::read(s, &[&user_url]);
         let identity = s.required::<Secret>(
             "SERVICE_KEY",
             "the secret, 32 bytes or more, of this service's own key",
@@ -68,6 +72,7 @@ impl Configuration for Config {
                 mongo_url: mongo_url?,
                 database: database?,
                 user_url: user_url?,
+                tls: tls?,
                 identity: identity?,
                 services_allowed: services_allowed?,
             })
@@ -77,5 +82,9 @@ impl Configuration for Config {
 
     fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    fn serving(&self) -> &serve::Options {
+        &self.serving
     }
 }

@@ -62,7 +62,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
     let allowed = config.services_allowed.keys();
     let authorizer =
         Authorizer::for_services(&[CATALOG, INVENTORY], health::PATHS, users.clone(), allowed)?;
-    let user_service = Upstream::new("user", &config.user_url, Choice::LeastLoaded);
+    let user_service = Upstream::new("user", &config.user_url, &config.tls, Choice::LeastLoaded);
     tokio::spawn(follow_keys(
         users.clone(),
         user_service,

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
 use orderflow_chassis::{
+    channel,
     config::{Secret, ServiceUrls, Settings, Wrong},
     program::{About, Configuration},
     serve,
@@ -29,6 +30,8 @@ pub struct Config {
     pub user_url: ServiceUrls,
     /// Where the catalog is, for its stock.
     pub catalog_url: ServiceUrls,
+    /// For services at `https://`.
+    pub tls: channel::Tls,
     /// How this service presents itself to others.
     pub identity: ServiceIdentity,
 }
@@ -54,6 +57,7 @@ impl Configuration for Config {
             "http://127.0.0.1:7002",
             "the catalog service, or several of them, separated by commas",
         );
+        let tls = channel::Tls::read(s, &[&user_url, &catalog_url]);
         let secret: Option<Secret> = s.required(
             "SERVICE_KEY",
             "the secret, 32 bytes or more, of this service's own key",
@@ -70,6 +74,7 @@ impl Configuration for Config {
                 database: database?,
                 user_url: user_url?,
                 catalog_url: catalog_url?,
+                tls: tls?,
                 identity: identity?,
             })
         });
@@ -78,5 +83,9 @@ impl Configuration for Config {
 
     fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    fn serving(&self) -> &serve::Options {
+        &self.serving
     }
 }

@@ -53,14 +53,14 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
     let client = orderflow_mongo::connect(config.mongo_url.expose(), ABOUT.binary).await?;
     let store = store::Store::new(&client, &config.database);
     // One and the same for all: batches on several replicas of the catalog get in one another's way.
-    let catalog = Upstream::new("catalog", &config.catalog_url, Choice::First);
+    let catalog = Upstream::new("catalog", &config.catalog_url, &config.tls, Choice::First);
     let inventory = inventory::Inventory::new(catalog, config.identity.clone());
     let orders = app::Orders::new(store.clone(), inventory);
 
     let users = KeyRing::default();
     let authorizer =
         Authorizer::for_services(&[ORDER], health::PATHS, users.clone(), KeyRing::default())?;
-    let user_service = Upstream::new("user", &config.user_url, Choice::LeastLoaded);
+    let user_service = Upstream::new("user", &config.user_url, &config.tls, Choice::LeastLoaded);
     tokio::spawn(follow_keys(
         users.clone(),
         user_service,
