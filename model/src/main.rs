@@ -69,7 +69,7 @@ struct Args {
     #[arg(long, value_enum)]
     without: Option<Rule>,
     /// Ends after so many states; a million takes about half a gigabyte.
-    #[arg(long, default_value_t = 20_000_000)]
+    #[arg(long, default_value_t = 5_000_000)]
     at_most: usize,
     /// Prints the tables of docs/orders.md instead.
     #[arg(long)]
