@@ -1,7 +1,7 @@
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use orderflow_chassis::{
-    config::{Secret, ServiceUrls, Settings, Wrong},
+    config::{self, Secret, ServiceUrls, Settings, Wrong},
     program::{About, Configuration},
     serve,
 };
@@ -29,6 +29,8 @@ pub struct Config {
     pub user_url: ServiceUrls,
     /// Where the catalog is, for its stock.
     pub catalog_url: ServiceUrls,
+    /// After how long without a change who watches orders is told that nothing has changed.
+    pub watch_heartbeat: Duration,
     /// How this service presents itself to others.
     pub identity: ServiceIdentity,
 }
@@ -54,6 +56,12 @@ impl Configuration for Config {
             "http://127.0.0.1:7002",
             "the catalog service, or several of them, separated by commas",
         );
+        let heartbeat = s.or(
+            "WATCH_HEARTBEAT",
+            "20s",
+            "how often who watches orders hears something, at least, 1s–10m",
+        );
+        let heartbeat = s.check("WATCH_HEARTBEAT", heartbeat, heartbeat_length);
         let secret: Option<Secret> = s.required(
             "SERVICE_KEY",
             "the secret, 32 bytes or more, of this service's own key",
@@ -70,6 +78,7 @@ impl Configuration for Config {
                 database: database?,
                 user_url: user_url?,
                 catalog_url: catalog_url?,
+                watch_heartbeat: heartbeat?,
                 identity: identity?,
             })
         });
@@ -78,5 +87,12 @@ impl Configuration for Config {
 
     fn listen(&self) -> SocketAddr {
         self.listen
+    }
+}
+
+fn heartbeat_length(config::Duration(length): config::Duration) -> Result<Duration, &'static str> {
+    match length.as_secs() {
+        1..=600 => Ok(length),
+        _ => Err("must be 1s to 10m"),
     }
 }

@@ -29,3 +29,4 @@ mod stats;
 mod two_replicas;
 mod upstreams;
 mod users;
+mod watching;
