@@ -39,7 +39,9 @@ pub(crate) enum Error {
     TooManyWatches,
     #[error("the reader is too far behind; go on with the last resume_token")]
     SlowReader,
-    #[error("what has changed since then is not known any more: list the orders and watch from now on")]
+    #[error(
+        "what has changed since then is not known any more: list the orders and watch from now on"
+    )]
     HistoryLost,
     #[error("the changes cannot be followed; go on with the last resume_token")]
     WatchInterrupted,
@@ -111,9 +113,7 @@ impl From<Error> for Status {
             // What comes next is there; this stream just does not get it to its reader.
             Error::SlowReader => status::error(Code::ResourceExhausted, "SLOW_READER", message),
             // The position lies before what MongoDB remembers.
-            Error::HistoryLost => {
-                status::error(Code::OutOfRange, "WATCH_HISTORY_LOST", message)
-            }
+            Error::HistoryLost => status::error(Code::OutOfRange, "WATCH_HISTORY_LOST", message),
             // Nothing is lost: the position that the caller knows is as good as before.
             Error::WatchInterrupted => status::unavailable("WATCH_INTERRUPTED", message),
             Error::Stopping => status::unavailable("STOPPING", message),

@@ -5,9 +5,11 @@ use std::{
 };
 
 use futures::stream::{Stream, StreamExt, once, poll_fn};
+use mongodb::error::ErrorKind;
 use orderflow_chassis::Shutdown;
 use orderflow_contract::Id;
 use orderflow_identity::{Expiry, User};
+use orderflow_mongo::is_outage;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, sleep, sleep_until, timeout},
@@ -19,7 +21,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    store::{Change, Changes, Position, Store, Whose, is_out_of_history},
+    store::{Change, Changes, Position, Store, Whose},
 };
 
 /// How many may watch at this replica. Each holds a stream of a connection that all calls share.
@@ -123,8 +125,10 @@ struct Past {
     _permit: OwnedSemaphorePermit,
 }
 
+/// The feed could be read: so what MongoDB refuses here is the position. It has forgotten it, or somebody has made it up.
 fn past_error(error: mongodb::error::Error) -> Error {
-    if is_out_of_history(&error) {
+    if matches!(error.kind.as_ref(), ErrorKind::Command(_)) && !is_outage(&error) {
+        tracing::warn!(%error, "a position from which nothing can be read");
         Error::HistoryLost
     } else {
         error.into()
@@ -196,11 +200,7 @@ impl Watcher {
         Ok(past.changes.position().clone())
     }
 
-    async fn tell(
-        &mut self,
-        change: Option<Arc<Change>>,
-        position: Position,
-    ) -> Result<(), Error> {
+    async fn tell(&mut self, change: Option<Arc<Change>>, position: Position) -> Result<(), Error> {
         self.told = position.clone();
         let told = Told { change, position };
         let sent = timeout(PATIENCE, self.sender.send(told)).await;

@@ -8,7 +8,7 @@ use mongodb::{
         serialize_to_document,
     },
     change_stream::{ChangeStream, event::ResumeToken},
-    error::{Error, ErrorKind},
+    error::Error,
     options::FullDocumentType,
 };
 use serde::{Deserialize, Serialize};
@@ -191,17 +191,4 @@ fn order_behind(event: &RawDocumentBuf) -> Option<Order> {
         }
     }
     Some(order)
-}
-
-/// True for an error that says that a position is none, or no longer one.
-pub(crate) fn is_out_of_history(error: &Error) -> bool {
-    const INVALID_RESUME_TOKEN: i32 = 260;
-    const CHANGE_STREAM_FATAL_ERROR: i32 = 280;
-    const CHANGE_STREAM_HISTORY_LOST: i32 = 286;
-    let of = [
-        INVALID_RESUME_TOKEN,
-        CHANGE_STREAM_FATAL_ERROR,
-        CHANGE_STREAM_HISTORY_LOST,
-    ];
-    matches!(error.kind.as_ref(), ErrorKind::Command(error) if of.contains(&error.code))
 }
