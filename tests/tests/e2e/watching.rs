@@ -278,7 +278,10 @@ async fn a_resume_token_is_its_users_and_its_watchs() {
 async fn what_mongodb_has_forgotten_is_not_passed_over() {
     let world = World::start().await;
     let ada = world.person("ada").await;
+    let tea = ada.product().create().await;
     let token = Watching::start(&ada, buying()).await.unwrap().resume_token;
+    let missed = ada.order().line(&tea, 1).place().await.unwrap();
+    // At a replica where nobody has watched yet, that is not at hand.
     let replica = Replica::start(&world).await;
     let ada = replica.reached_by(&ada);
     let mut here = Watching::start(&ada, buying()).await.unwrap();
@@ -294,11 +297,12 @@ async fn what_mongodb_has_forgotten_is_not_passed_over() {
     assert_eq!(refusal.reason, "WATCH_HISTORY_LOST");
     failing.end().await;
     // Nobody else has noticed, and the token was not at fault.
-    Watching::start(&ada, request).await.unwrap();
-    let tea = ada.by_way_of(world.system.gateway).await;
-    let tea = tea.product().create().await;
-    let order = ada.order().line(&tea, 1).place().await.unwrap();
-    here.sees(&[(&order, Pending)]).await;
+    let mut back = Watching::start(&ada, request).await.unwrap();
+    back.sees(&[(&missed, Pending)]).await;
+    update(&ada, &missed, Shipped).await.unwrap();
+    for watching in [&mut here, &mut back] {
+        watching.sees(&[(&missed, Shipped)]).await;
+    }
 }
 
 #[tokio::test]
