@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use http_body_util::{BodyExt, Full};
 use mongodb::bson::{Document, doc};
 use orderflow_contract::{Id, page};
 use orderflow_proto::order::v1::{
@@ -10,6 +11,7 @@ use orderflow_proto::order::v1::{
     order_service_client::OrderServiceClient,
 };
 use orderflow_testkit::{Bearer, Person, Refusal, World, eventually};
+use serde_json::Value;
 use tokio::time::timeout;
 use tonic::{
     Code, Status, Streaming, service::interceptor::InterceptedService, transport::Endpoint,
@@ -19,6 +21,7 @@ use crate::{
     eight_steps::web,
     failing::Failing,
     inventory::{inventory, item, reserve},
+    json::http,
     orders::{cancel, update},
     replica::Replica,
 };
@@ -170,6 +173,43 @@ async fn each_sees_their_part_of_each_change_in_turn_over_grpc_and_grpc_web() {
     assert_eq!(nothing.order().await.unwrap(), of_stranger);
     assert_eq!(nothing.order().await.unwrap(), last);
     not_sold.sees(&[(&last, Pending)]).await;
+}
+
+#[tokio::test]
+async fn over_json_each_change_is_a_line_and_so_is_the_end() {
+    let builder = World::builder().setting("ACCESS_TOKEN_TTL", "3s");
+    let world = builder.start().await;
+    let ada = world.person("ada").await;
+    let tea = ada.product().create().await;
+    let ada = ada.sign_in_again().await;
+    let watch = async |query: &str| {
+        let url = format!("http://{}/v1/orders:watch{query}", world.system.gateway);
+        let request = http::Request::get(url)
+            .header("authorization", format!("Bearer {}", ada.token))
+            .body(Full::default());
+        http().request(request.unwrap()).await.unwrap()
+    };
+    let response = watch("?side=ORDER_SIDE_SELLER").await;
+    assert_eq!(response.headers()["content-type"], "application/x-ndjson");
+    let mut body = response.into_body();
+    let mut line = async || {
+        let frame = timeout(PATIENCE, body.frame()).await.unwrap();
+        let line = frame.unwrap().unwrap().into_data().unwrap();
+        serde_json::from_slice::<Value>(&line).unwrap()
+    };
+    let first = line().await;
+    assert_eq!(first["order"], Value::Null);
+    assert_ne!(first["resumeToken"], "");
+    let order = ada.order().line(&tea, 1).place().await.unwrap();
+    let change = line().await;
+    assert_eq!(change["order"]["id"], order.id.as_str());
+    assert_eq!(change["order"]["status"], "ORDER_STATUS_PENDING");
+    let end = line().await;
+    assert_eq!(end["error"]["code"], Code::Unauthenticated as i32);
+    assert_eq!(end["error"]["details"][0]["reason"], "TOKEN_EXPIRED");
+
+    let refused = watch("?side=ORDER_SIDE_SELLER&resumeToken=x").await;
+    assert_eq!(refused.status(), 400);
 }
 
 #[tokio::test]
