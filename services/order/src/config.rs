@@ -1,8 +1,8 @@
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use orderflow_chassis::{
     channel,
-    config::{Secret, ServiceUrls, Settings, Wrong},
+    config::{self, Secret, ServiceUrls, Settings, Wrong},
     program::{About, Configuration},
     serve,
 };
@@ -32,6 +32,8 @@ pub struct Config {
     pub catalog_url: ServiceUrls,
     /// For services at `https://`.
     pub tls: channel::Tls,
+    /// After how long without a change who watches orders is told that nothing has changed.
+    pub watch_heartbeat: Duration,
     /// How this service presents itself to others.
     pub identity: ServiceIdentity,
 }
@@ -58,6 +60,12 @@ impl Configuration for Config {
             "the catalog service, or several of them, separated by commas",
         );
         let tls = channel::Tls::read(s, &[&user_url, &catalog_url]);
+        let heartbeat = s.or(
+            "WATCH_HEARTBEAT",
+            "20s",
+            "how often who watches orders hears something, at least, 1s–10m",
+        );
+        let heartbeat = s.check("WATCH_HEARTBEAT", heartbeat, heartbeat_length);
         let secret: Option<Secret> = s.required(
             "SERVICE_KEY",
             "the secret, 32 bytes or more, of this service's own key",
@@ -75,6 +83,7 @@ impl Configuration for Config {
                 user_url: user_url?,
                 catalog_url: catalog_url?,
                 tls: tls?,
+                watch_heartbeat: heartbeat?,
                 identity: identity?,
             })
         });
@@ -87,5 +96,12 @@ impl Configuration for Config {
 
     fn serving(&self) -> &serve::Options {
         &self.serving
+    }
+}
+
+fn heartbeat_length(config::Duration(length): config::Duration) -> Result<Duration, &'static str> {
+    match length.as_secs() {
+        1..=600 => Ok(length),
+        _ => Err("must be 1s to 10m"),
     }
 }

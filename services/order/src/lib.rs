@@ -55,7 +55,8 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
     // One and the same for all: batches on several replicas of the catalog get in one another's way.
     let catalog = Upstream::new("catalog", &config.catalog_url, &config.tls, Choice::First);
     let inventory = inventory::Inventory::new(catalog, config.identity.clone());
-    let orders = app::Orders::new(store.clone(), inventory);
+    let watching = app::Watching::new(store.clone(), config.watch_heartbeat, shutdown.clone());
+    let orders = app::Orders::new(store.clone(), inventory, watching);
 
     let users = KeyRing::default();
     let authorizer =

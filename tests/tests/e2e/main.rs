@@ -31,3 +31,4 @@ mod stats;
 mod two_replicas;
 mod upstreams;
 mod users;
+mod watching;

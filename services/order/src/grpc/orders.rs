@@ -1,6 +1,7 @@
+use futures::stream::BoxStream;
 use orderflow_chassis::task::{self, to_completion};
 use orderflow_contract::{Id, Invalid, page, time::timestamp};
-use orderflow_identity::User;
+use orderflow_identity::{Expiry, User};
 use orderflow_proto::{
     money::v1::Money,
     order::v1::{self as pb, order_service_server::OrderService},
@@ -8,7 +9,7 @@ use orderflow_proto::{
 use prost::Message;
 use tonic::{Request, Response, Status as GrpcStatus};
 
-use super::{listing, placement, stats};
+use super::{listing, placement, stats, watching};
 use crate::{
     app::Orders,
     domain::{Line, Order, Part, Status},
@@ -65,6 +66,22 @@ impl OrderService for OrderGrpc {
             next_page_token: last.map_or_else(String::new, |(id, _)| pages.token(id)),
             orders: orders.into_iter().map(|(_, order)| order).collect(),
         }))
+    }
+
+    type WatchOrdersStream = BoxStream<'static, Result<pb::WatchOrdersResponse, GrpcStatus>>;
+
+    async fn watch_orders(
+        &self,
+        request: Request<pb::WatchOrdersRequest>,
+    ) -> Result<Response<Self::WatchOrdersStream>, GrpcStatus> {
+        let (user, expiry) = (User::of(&request)?, Expiry::of(&request)?);
+        let request = request.into_inner();
+        let watched = watching::watched(&user, &request);
+        let (whose, behind) = watching::decode(&user, &request, &watched)?;
+        let (orders, by) = (self.0.clone(), user.clone());
+        let watch = async move { orders.watch_orders(&by, whose, behind, expiry).await };
+        let told = to_completion(watch).await??;
+        Ok(Response::new(watching::encode_all(told, user, watched)))
     }
 
     async fn update_order_status(
@@ -150,7 +167,7 @@ fn encode_status(status: Status) -> pb::OrderStatus {
 }
 
 /// The part of an order that a user may see; `None` if there is none.
-fn encode(order: &Order, user: &User) -> Option<pb::Order> {
+pub(super) fn encode(order: &Order, user: &User) -> Option<pb::Order> {
     let part = order.part_for(user)?;
     let is_shown = |line: &&Line| match part {
         Part::Whole => true,
