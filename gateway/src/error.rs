@@ -1,11 +1,16 @@
 use orderflow_identity::Unprotected;
 
+pub use crate::json::Unsupported;
+
 /// Why the gateway does not start, or no longer serves.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The contract has methods that do not say who may call them.
     #[error(transparent)]
     Policy(#[from] Unprotected),
+    /// The contract says of a method how HTTP calls it, and it cannot be done.
+    #[error(transparent)]
+    Json(#[from] Unsupported),
     /// The contract has a public service, and nobody here knows which upstream serves it.
     #[error("no upstream serves {0}")]
     Unplaced(String),

@@ -5,6 +5,7 @@ mod deadline;
 mod edge;
 mod error;
 mod health;
+mod json;
 mod limit;
 mod policy;
 mod reflection;
@@ -24,7 +25,7 @@ use tokio::net::TcpListener;
 use tonic::transport::Server;
 
 pub use config::Config;
-pub use error::Error;
+pub use error::{Error, Unsupported};
 
 use upstream::Upstreams;
 
