@@ -2,18 +2,30 @@
 
 use std::sync::Arc;
 
-use axum::{extract::Request, middleware::from_fn};
+use axum::{
+    extract::Request,
+    middleware::{from_fn, from_fn_with_state},
+};
 use orderflow_identity::{Authorize, Authorizer};
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_web::GrpcWebLayer;
 use tower::ServiceBuilder;
 
-use crate::{Error, limit::MAX_MESSAGE_BYTES, reflection, relay::relay, upstream::Upstreams, web};
+use crate::{
+    Error,
+    limit::MAX_MESSAGE_BYTES,
+    pages::{self, Pages},
+    reflection,
+    relay::relay,
+    upstream::Upstreams,
+    web,
+};
 
 /// All that the gateway answers to. Around it, applied by the server that serves it: the trace, so that every answer names
 /// one, refusals too.
 pub(crate) fn routes<H: Health>(
+    pages: Pages,
     authorizer: Arc<Authorizer>,
     upstreams: Arc<Upstreams>,
     health: HealthServer<H>,
@@ -21,6 +33,8 @@ pub(crate) fn routes<H: Health>(
     let (v1, v1alpha) = reflection::servers()?;
     // Outermost first.
     let layers = ServiceBuilder::new()
+        // Pages for people, which call nothing.
+        .layer(from_fn_with_state(Arc::new(pages), pages::serve))
         // What is no call gets an answer in HTTP's terms. First, since all that follows answers in gRPC's.
         .layer(from_fn(web::admit))
         // Makes gRPC of gRPC-Web. Before the policy, so that refusals reach browsers as gRPC-Web too.

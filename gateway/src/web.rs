@@ -18,8 +18,6 @@ use http::{
 };
 use http_body::Frame;
 
-const ABOUT: &str = "OrderFlow speaks gRPC and gRPC-Web here. Its reflection lists the methods.\n";
-
 /// How a call is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
@@ -61,9 +59,8 @@ pub(crate) async fn admit(mut request: Request, next: Next) -> Response {
 }
 
 fn not_a_call(request: &Request) -> Response {
-    match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/") => ABOUT.into_response(),
-        (&Method::POST, _) => (
+    match *request.method() {
+        Method::POST => (
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "the content type must be application/grpc or application/grpc-web\n",
         )

@@ -6,4 +6,7 @@ mod field;
 mod routes;
 mod template;
 
+pub(crate) use field::{FieldPath, is_well_known};
 pub use routes::Unsupported;
+pub(crate) use routes::{Binding, Body, bindings};
+pub(crate) use template::Segment;

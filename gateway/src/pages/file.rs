@@ -34,7 +34,9 @@ impl File {
     }
 
     pub(super) fn answer(&self, headers: &HeaderMap) -> Response {
-        let known = headers.get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
+        let known = headers
+            .get(IF_NONE_MATCH)
+            .and_then(|tags| tags.to_str().ok());
         let is_known = known.is_some_and(|tags| {
             let mut tags = tags.split(',').map(str::trim);
             tags.any(|tag| tag == "*" || tag.trim_start_matches("W/") == self.etag)

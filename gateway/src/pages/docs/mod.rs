@@ -14,15 +14,27 @@ static FILES: LazyLock<HashMap<&'static str, File>> = LazyLock::new(|| {
     HashMap::from([
         ("/docs", File::new(HTML, include_str!("docs.html"))),
         ("/docs/page.css", File::new(CSS, include_str!("page.css"))),
-        ("/docs/start.js", File::new(SCRIPT, include_str!("start.js"))),
-        ("/docs/icon.svg", File::new("image/svg+xml", include_str!("icon.svg"))),
+        (
+            "/docs/start.js",
+            File::new(SCRIPT, include_str!("start.js")),
+        ),
+        (
+            "/docs/icon.svg",
+            File::new("image/svg+xml", include_str!("icon.svg")),
+        ),
         (
             "/docs/swagger-ui.css",
-            File::gzip(CSS, include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz"))),
+            File::gzip(
+                CSS,
+                include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz")),
+            ),
         ),
         (
             "/docs/swagger-ui-bundle.js",
-            File::gzip(SCRIPT, include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz"))),
+            File::gzip(
+                SCRIPT,
+                include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz")),
+            ),
         ),
     ])
 });
