@@ -40,8 +40,16 @@ fn comment(file: &FileDescriptor, path: &[i32]) -> String {
     camel_case(lines.collect::<Vec<_>>().join("\n").trim()).replace('\n', " ")
 }
 
-/// Names of fields as they are in JSON.
+/// Names of fields as they are in JSON; what stands in quotes is to be sent as it stands there.
 fn camel_case(text: &str) -> String {
+    let part = |(i, part): (usize, &str)| match i % 2 {
+        0 => unquoted_camel_case(part),
+        _ => format!("\"{part}\""),
+    };
+    text.split('"').enumerate().map(part).collect()
+}
+
+fn unquoted_camel_case(text: &str) -> String {
     let is_in_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut words = String::new();
     let mut rest = text;
@@ -76,6 +84,8 @@ mod tests {
             camel_case("50 when page_size is 0; snake_case, request_id."),
             "50 when pageSize is 0; snake_case, requestId."
         );
+        let quoted = r#""create_time", or nothing"#;
+        assert_eq!(camel_case(quoted), quoted);
     }
 
     #[test]

@@ -99,16 +99,25 @@ fn body(binding: &Binding, schemas: &mut Schemas) -> Value {
 
 fn success(method: &MethodDescriptor, schemas: &mut Schemas) -> Value {
     let message = method.output();
-    let description = comments::of_message(&message);
+    let mut description = comments::of_message(&message);
+    let mut schema = schemas.response(&message);
     let content_type = match method.is_server_streaming() {
-        // One such object on each line.
         true => "application/x-ndjson",
         false => "application/json",
     };
+    if method.is_server_streaming() {
+        description += "\n\nOne JSON object on each line. A failure in the middle of it is the last line: `{\"error\": ...}`.";
+        let error = json!({
+            "type": "object",
+            "properties": {"error": reference("schemas", "Status")},
+            "required": ["error"],
+        });
+        schema = json!({"anyOf": [schema, error]});
+    }
     json!({
         "description": description,
         "headers": {"trace-id": reference("headers", "TraceId")},
-        "content": {content_type: {"schema": schemas.response(&message)}},
+        "content": {content_type: {"schema": schema}},
     })
 }
 

@@ -50,9 +50,14 @@ impl Schemas {
         let (name, is_new) = self.name(message.full_name(), message.name());
         if is_new {
             let fields: Vec<_> = message.fields().filter(|field| keep(field)).collect();
+            // A field without presence is in every answer, be it with its default value.
+            let in_request = self.in_request;
+            let is_required = |field: &&FieldDescriptor| {
+                orderflow_proto::field(field).required || !in_request && !field.supports_presence()
+            };
             let required: Vec<_> = fields
                 .iter()
-                .filter(|field| orderflow_proto::field(field).required)
+                .filter(is_required)
                 .map(|field| field.json_name().to_owned())
                 .collect();
             let properties: Map<_, _> = fields

@@ -16,6 +16,7 @@ mod identity;
 mod input;
 mod inventory;
 mod killing;
+mod limits;
 mod listing;
 mod moving;
 mod orders;
