@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::Request,
-    middleware::{from_fn, from_fn_with_state},
-};
+use axum::{extract::Request, middleware::from_fn_with_state};
 use orderflow_identity::{Authorize, Authorizer};
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -14,6 +11,7 @@ use tower::ServiceBuilder;
 
 use crate::{
     Error,
+    json::Json,
     limit::MAX_MESSAGE_BYTES,
     pages::{self, Pages},
     reflection,
@@ -31,12 +29,13 @@ pub(crate) fn routes<H: Health>(
     health: HealthServer<H>,
 ) -> Result<Routes, Error> {
     let (v1, v1alpha) = reflection::servers()?;
+    let json = Arc::new(Json::new(orderflow_proto::descriptors())?);
     // Outermost first.
     let layers = ServiceBuilder::new()
         // Pages for people, which call nothing.
         .layer(from_fn_with_state(Arc::new(pages), pages::serve))
-        // What is no call gets an answer in HTTP's terms. First, since all that follows answers in gRPC's.
-        .layer(from_fn(web::admit))
+        // Tells the kinds of calls apart, and makes gRPC of JSON. First, since all that follows answers in gRPC's terms.
+        .layer(from_fn_with_state(json, web::admit))
         // Makes gRPC of gRPC-Web. Before the policy, so that refusals reach browsers as gRPC-Web too.
         .layer(GrpcWebLayer::new())
         // Who may call what. Around everything that can be called, the gateway's own services included: nothing is

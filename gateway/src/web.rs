@@ -1,13 +1,14 @@
-//! What HTTP asks for before it is gRPC: the kind of call, gRPC-Web, and answers to those that are no calls.
+//! What HTTP asks for before it is gRPC: the kind of call, and what is no call.
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use axum::{
     body::Body,
-    extract::Request,
+    extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -18,6 +19,8 @@ use http::{
 };
 use http_body::Frame;
 
+use crate::json::Json;
+
 /// How a call is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
@@ -27,11 +30,15 @@ enum Protocol {
     WebText,
 }
 
-/// Lets gRPC and gRPC-Web through and answers everything else. Goes around tonic-web, which understands only the exact
-/// names of content types.
-pub(crate) async fn admit(mut request: Request, next: Next) -> Response {
+/// Tells the kinds of calls apart: lets gRPC and gRPC-Web through, and everything else is JSON. Goes around tonic-web, which
+/// understands only the exact names of content types.
+pub(crate) async fn admit(
+    State(json): State<Arc<Json>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let Some(protocol) = Protocol::named_in(request.headers(), &CONTENT_TYPE) else {
-        return not_a_call(&request);
+        return json.call(request, next).await;
     };
     if request.method() != Method::POST {
         return only_post();
@@ -55,17 +62,6 @@ pub(crate) async fn admit(mut request: Request, next: Next) -> Response {
             let response = next.run(request).await;
             response.map(|body| Body::new(FramesOnly(body)))
         }
-    }
-}
-
-fn not_a_call(request: &Request) -> Response {
-    match *request.method() {
-        Method::POST => (
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "the content type must be application/grpc or application/grpc-web\n",
-        )
-            .into_response(),
-        _ => only_post(),
     }
 }
 

@@ -110,7 +110,7 @@ impl Template {
     /// Of two templates that a path may match, the one that sorts first says more about it: literals come before variables.
     pub(crate) fn precedence(&self) -> Vec<bool> {
         let is_variable = |segment: &Segment| matches!(segment, Segment::Variable(_));
-        self.segments.iter().map(is_variable).collect()
+        self.segments().iter().map(is_variable).collect()
     }
 
     /// The same for two templates that match the same paths.
@@ -132,7 +132,7 @@ impl fmt::Display for Template {
                 Segment::Variable(field) => write!(f, "/{{{field}}}")?,
             }
         }
-        match &self.verb {
+        match self.verb() {
             Some(verb) => write!(f, ":{verb}"),
             None => Ok(()),
         }

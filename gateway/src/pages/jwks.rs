@@ -1,20 +1,19 @@
 //! `/.well-known/jwks.json`: for those who want to verify users' tokens by themselves.
 
 use axum::response::{IntoResponse, Response};
-use http::{
-    StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
-};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use orderflow_contract::status;
 use orderflow_identity::KeyRing;
 
-use super::fresh;
+use crate::json::to_http;
 
 /// The keys in force. A new key is published before it signs anything, for longer than a copy may be kept.
 pub(super) fn answer(keys: &KeyRing) -> Response {
     if keys.is_empty() {
-        let status = r#"{"code":14,"message":"the keys are not known yet","details":[]}"#;
-        let page = fresh(StatusCode::SERVICE_UNAVAILABLE, "application/json", status);
-        return ([(RETRY_AFTER, "1")], page).into_response();
+        return to_http(&status::unavailable(
+            "STARTING",
+            "the keys are not known yet",
+        ));
     }
     let headers = [
         (CONTENT_TYPE, "application/jwk-set+json"),

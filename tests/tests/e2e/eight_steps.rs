@@ -1,4 +1,4 @@
-//! The way of a first order, once over gRPC and once over gRPC-Web.
+//! The way of a first order, over each protocol.
 
 use orderflow_proto::{
     catalog::v1::{CreateProductRequest, catalog_service_client::CatalogServiceClient},
@@ -49,6 +49,14 @@ async fn over_grpc_web() {
     let layers = tower::ServiceBuilder::new().layer(tonic_web::GrpcWebClientLayer::new());
     let origin = format!("http://{}", world.system.gateway);
     eight_steps(transport(layers.service(client)), origin.parse().unwrap()).await;
+}
+
+#[tokio::test]
+async fn over_json() {
+    let world = World::start().await;
+    let origin = format!("http://{}", world.system.gateway);
+    let client = tower::service_fn(crate::json::call);
+    eight_steps(transport(client), origin.parse().unwrap()).await;
 }
 
 async fn eight_steps(transport: Transport, origin: http::Uri) {

@@ -138,7 +138,11 @@ fn limits_of(message: &MessageDescriptor, here: &Place) -> Vec<Limit> {
                 }
             }
             Some(inner) => {
-                let place = if field.is_list() { place.first() } else { place };
+                let place = if field.is_list() {
+                    place.first()
+                } else {
+                    place
+                };
                 if let Some(amount) = inner.get_field_by_name("minor_units") {
                     let amount = place.field(&amount);
                     for (at, past) in bounds.into_iter().flatten() {
@@ -160,7 +164,11 @@ fn limits_of(message: &MessageDescriptor, here: &Place) -> Vec<Limit> {
 /// A request with something in every field that has an example or holds others.
 fn example(message: &MessageDescriptor) -> Value {
     let fields = message.fields().filter(|field| {
-        let Rule { output_only, example, .. } = orderflow_proto::field(field);
+        let Rule {
+            output_only,
+            example,
+            ..
+        } = orderflow_proto::field(field);
         !output_only && (!example.is_empty() || submessage(field).is_some())
     });
     let pairs = fields.map(|field| (field.json_name().to_owned(), value(&field)));

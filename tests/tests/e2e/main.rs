@@ -15,6 +15,7 @@ mod following;
 mod identity;
 mod input;
 mod inventory;
+mod json;
 mod killing;
 mod limits;
 mod listing;

@@ -237,8 +237,12 @@ fn change(request: pb::UpdateProductRequest) -> Result<(Id, String, Change), Inv
     let mut invalid = Invalid::new();
     let product = request.product.unwrap_or_default();
     let id = invalid.take("product.id", product.id.parse());
-    let fields = match &request.update_mask {
-        Some(mask) if !mask.paths.is_empty() => mask.paths.clone(),
+    let fields: Vec<_> = match &request.update_mask {
+        // The etag says what is to be changed, and is itself no change: a mask that is made of all that was sent has it.
+        Some(mask) if !mask.paths.is_empty() => {
+            let paths = mask.paths.iter().filter(|path| *path != "etag");
+            paths.cloned().collect()
+        }
         // Without a mask: what is not empty.
         _ => [
             ("name", !product.name.is_empty()),
@@ -367,7 +371,9 @@ mod tests {
             (emptied.name, emptied.description.as_deref()),
             (None, Some(""))
         );
-        for wrong in ["stock", "owner_id", "price", "$set"] {
+        let (_, _, with_etag) = change(request(&["name", "etag"])).unwrap();
+        assert_eq!(with_etag.name.as_deref(), Some("tea"));
+        for wrong in ["stock", "owner_id", "price", "$set", "etag"] {
             assert!(change(request(&[wrong])).is_err(), "{wrong}");
         }
     }
