@@ -14,8 +14,8 @@ token=$(call /v1/users:login '{"email": "eve@example.com", "password": "correct 
 
 cd "$directory"
 timeout 240 "$tools/schemathesis" run "http://$gateway/openapi.json" \
-  --header "authorization: Bearer $token" \
+  --header "Authorization: Bearer $token" \
   --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance,ignored_auth,unsupported_method \
   --phases examples,coverage,fuzzing --mode all \
-  --max-examples 30 --max-time 100 --seed 1 --workers 2 \
+  --max-examples 30 --max-time 100 --seed 1 --workers 1 \
   --request-timeout 20 --continue-on-failure --no-color

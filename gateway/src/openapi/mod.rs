@@ -114,6 +114,22 @@ mod tests {
         }
         ids.sort();
         methods.sort();
+        let variable = |segment: &str| segment.starts_with('{');
+        let shape = |path: &str| {
+            let segments = path.split('/').map(|s| if variable(s) { "{}" } else { s });
+            segments.collect::<Vec<_>>().join("/")
+        };
+        let mut shapes: Vec<_> = document["paths"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .filter(|path| !path.contains("}:"))
+            .map(|path| shape(path))
+            .collect();
+        let paths = shapes.len();
+        shapes.sort();
+        shapes.dedup();
+        assert_eq!(shapes.len(), paths, "no two paths differ in names alone");
         assert_eq!(ids, methods);
         let text = document.to_string();
         for internal in ["InventoryService", "ReserveItem", "IdentityService"] {
@@ -138,14 +154,14 @@ mod tests {
     #[test]
     fn path_query_and_body_share_a_request_without_overlap() {
         let document = read();
-        let update = &document["paths"]["/v1/products/{product.id}"]["patch"];
+        let update = &document["paths"]["/v1/products/{id}"]["patch"];
         let names: Vec<_> = update["parameters"]
             .as_array()
             .unwrap()
             .iter()
             .map(|p| (p["in"].as_str().unwrap(), p["name"].as_str().unwrap()))
             .collect();
-        assert_eq!(names, [("path", "product.id"), ("query", "updateMask")]);
+        assert_eq!(names, [("path", "id"), ("query", "updateMask")]);
         let body = &update["requestBody"]["content"]["application/json"]["schema"];
         assert_eq!(body["$ref"], "#/components/schemas/Product");
 

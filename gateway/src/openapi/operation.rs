@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use super::{comments, example, reference, responses, schema::Schemas};
 use crate::json::{Binding, Body, FieldPath, Segment, is_well_known};
 
-/// The path with its variables by their names in JSON.
+/// The path with its variables.
 pub(super) fn path(binding: &Binding) -> String {
     let segments = binding.template.segments().iter();
     let mut path: String = segments
         .map(|segment| match segment {
             Segment::Literal(literal) => format!("/{literal}"),
-            Segment::Variable(field) => format!("/{{{}}}", json_name(field.fields())),
+            Segment::Variable(field) => format!("/{{{}}}", variable(binding, field)),
         })
         .collect();
     if let Some(verb) = binding.template.verb() {
@@ -126,7 +126,7 @@ fn parameters(binding: &Binding, schemas: &mut Schemas) -> Vec<Value> {
     for field in binding.template.variables() {
         parameters.push(json!({
             "in": "path",
-            "name": json_name(field.fields()),
+            "name": variable(binding, field),
             "required": true,
             "schema": schemas.field(field.field()),
         }));
@@ -203,6 +203,20 @@ fn query(
 fn json_name(path: &[FieldDescriptor]) -> String {
     let names: Vec<_> = path.iter().map(FieldDescriptor::json_name).collect();
     names.join(".")
+}
+
+/// What a variable of the path is called: as in JSON, without what it is in where it is the only one of its name. So all methods
+/// of one path call it the same, as OpenAPI asks.
+fn variable(binding: &Binding, path: &FieldPath) -> String {
+    let name = |path: &FieldPath| path.field().json_name().to_owned();
+    let same = binding
+        .template
+        .variables()
+        .filter(|other| name(other) == name(path));
+    match same.count() {
+        1 => name(path),
+        _ => json_name(path.fields()).replace('.', "_"),
+    }
 }
 
 /// True for a field of the request, not of a message in it, that the path holds.
