@@ -6,69 +6,91 @@ use serde_json::{Map, Value, json};
 use super::{comments, reference};
 use crate::json::{Binding, Body};
 
-/// Each with its HTTP status, its name and what it means.
-const ERRORS: [(&str, &str, &str); 12] = [
+type Example = (i32, &'static str, &'static str);
+
+/// Each with its HTTP status, its name, what it means, and an example: code, reason and message.
+const ERRORS: [(&str, &str, &str, Example); 12] = [
     (
         "400",
         "BadRequest",
         "`INVALID_ARGUMENT`: the request is wrong, and a `BadRequest` names each wrong field. `FAILED_PRECONDITION`: it is \
          right, but things are not so that it can be done; a `PreconditionFailure` names each thing that stands in the way.",
+        (3, "INVALID_REQUEST", "invalid lines[0].quantity"),
     ),
     (
         "401",
         "Unauthenticated",
         "`UNAUTHENTICATED`: no token that counts, or wrong credentials.",
+        (16, "TOKEN_REQUIRED", "a valid access token is required"),
     ),
     (
         "403",
         "PermissionDenied",
         "`PERMISSION_DENIED`: the caller is known and may not do this.",
+        (7, "NOT_OWNER", "the product is somebody else's"),
     ),
     (
         "404",
         "NotFound",
         "`NOT_FOUND`: there is no such thing, or it is not the caller's to see.",
+        (5, "PRODUCT_NOT_FOUND", "no such product"),
     ),
     (
         "409",
         "Conflict",
         "`ALREADY_EXISTS`: it is there already, or the request id was used for something else. `ABORTED`: somebody else was \
          faster; read again.",
+        (
+            6,
+            "REQUEST_ID_REUSED",
+            "the request id was used for something else",
+        ),
     ),
     (
         "413",
         "ContentTooLarge",
         "`RESOURCE_EXHAUSTED`: the body has more than 1 MiB.",
+        (8, "MESSAGE_TOO_LARGE", "a body may have 1048576 bytes"),
     ),
     (
         "415",
         "UnsupportedMediaType",
         "`INVALID_ARGUMENT`: the body is not `application/json`.",
+        (
+            3,
+            "UNSUPPORTED_MEDIA_TYPE",
+            "the content type must be application/json",
+        ),
     ),
     (
         "429",
         "TooManyRequests",
         "`RESOURCE_EXHAUSTED`: too much at the moment, and nothing was done.",
+        (8, "BUSY", "too much at the moment"),
     ),
     (
         "499",
         "Cancelled",
         "`CANCELLED`: the call was given up. It may have taken effect.",
+        (1, "CANCELLED", "the call was given up"),
     ),
     (
         "500",
         "Internal",
         "`INTERNAL` or `UNKNOWN`: something broke; the trace id leads to its cause. It may have taken effect.",
+        (13, "INTERNAL", "internal error"),
     ),
     (
         "503",
         "Unavailable",
         "`UNAVAILABLE`: try again. It may have taken effect.",
+        (14, "DATABASE_UNAVAILABLE", "the database is out of reach"),
     ),
     (
         "504",
         "DeadlineExceeded",
         "`DEADLINE_EXCEEDED`: the time for the call was over. It may have taken effect.",
+        (4, "DEADLINE_EXCEEDED", "the time for this call is over"),
     ),
 ];
 
@@ -83,7 +105,7 @@ pub(super) fn of(binding: &Binding) -> impl Iterator<Item = (&'static str, &'sta
     let has_variable = binding.template.variables().next().is_some();
     ERRORS
         .into_iter()
-        .filter(move |(status, _, _)| match *status {
+        .filter(move |(status, ..)| match *status {
             "401" => !is_public || said.contains("UNAUTHENTICATED"),
             "403" => !is_public,
             "404" => has_variable || said.contains("NOT_FOUND"),
@@ -91,12 +113,26 @@ pub(super) fn of(binding: &Binding) -> impl Iterator<Item = (&'static str, &'sta
             "413" | "415" => has_body,
             _ => true,
         })
-        .map(|(status, name, _)| (status, name))
+        .map(|(status, name, ..)| (status, name))
 }
 
 /// The components that [`of`] names.
 pub(super) fn all() -> Map<String, Value> {
-    let response = |(status, name, description): (&str, &str, &str)| {
+    let response = |(status, name, description, (code, reason, message)): (
+        &str,
+        &str,
+        &str,
+        Example,
+    )| {
+        let example = json!({
+            "code": code,
+            "message": message,
+            "details": [{
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": reason,
+                "domain": orderflow_contract::status::DOMAIN,
+            }],
+        });
         let mut headers = json!({"trace-id": reference("headers", "TraceId")});
         match status {
             "401" => headers["WWW-Authenticate"] = reference("headers", "WwwAuthenticate"),
@@ -106,7 +142,7 @@ pub(super) fn all() -> Map<String, Value> {
         let response = json!({
             "description": description,
             "headers": headers,
-            "content": {"application/json": {"schema": reference("schemas", "Status")}},
+            "content": {"application/json": {"schema": reference("schemas", "Status"), "example": example}},
         });
         (name.to_owned(), response)
     };
