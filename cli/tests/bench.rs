@@ -84,6 +84,55 @@ fn rows_comparison_profile_and_audit() {
 }
 
 #[test]
+fn lists_and_statistics_beside_two_histories() {
+    let (succeeded, said) = bench(&[
+        "--calls=lists,stats",
+        "--clients=2",
+        "--products=1",
+        "--history=200,3000",
+        "--connections=2",
+        "--seconds=1",
+        "--warm-up=0",
+        "--profile",
+        "--json",
+    ]);
+    assert!(succeeded, "{said}");
+    let report: Value = serde_json::from_str(&said).unwrap();
+    // What lies there beforehand is as good as placed.
+    assert_eq!(report["audit"], 0, "{said}");
+    let rows = report["rows"].as_array().unwrap();
+    let name = |row: &Value| row["calls"].as_str().unwrap().to_owned();
+    let names: Vec<_> = rows.iter().step_by(2).map(name).collect();
+    let expected = [
+        "list as buyer, first page",
+        "list as buyer, deep page",
+        "list as seller, first page",
+        "list as seller, deep page",
+        "list as admin, first page",
+        "list as admin, deep page",
+        "stats as seller",
+        "stats as admin",
+    ];
+    assert_eq!(names, expected);
+    let number = |value: &Value| value.as_f64().unwrap();
+    for pair in rows.chunks(2) {
+        for (row, history) in pair.iter().zip([200, 3000]) {
+            assert_eq!(name(row), name(&pair[0]));
+            assert_eq!(row["history"], history);
+            assert!(number(&row["per_second"]) > 0.0, "{row}");
+            // An empty page would be an error.
+            assert!(row["errors"].as_object().unwrap().is_empty(), "{row}");
+            let is_of_days = name(row).starts_with("stats");
+            assert_eq!(row.get("first_ms").is_some(), is_of_days);
+        }
+        assert!(pair[0].get("ratio_to_first").is_none());
+        let ratio = number(&pair[1]["p50_ms"]) / number(&pair[0]["p50_ms"]);
+        let said = number(&pair[1]["ratio_to_first"]);
+        assert!((ratio - said).abs() < 0.001, "{pair:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_measured_is_refused() {
     for wrong in [
         "--clients=0",
@@ -91,6 +140,7 @@ fn what_cannot_be_measured_is_refused() {
         "--rate=0",
         "--rate=-1",
         "--replicas=0",
+        "--history=99",
     ] {
         let (succeeded, said) = bench(&[wrong]);
         assert!(!succeeded && said.contains("must be"), "{said}");

@@ -4,6 +4,7 @@ use http::Uri;
 use orderflow_chassis::{
     config::{Secret, ServiceUrl, Settings, Wrong},
     program::Configuration,
+    serve,
 };
 use orderflow_identity::service::ServiceIdentity;
 
@@ -11,6 +12,8 @@ use orderflow_identity::service::ServiceIdentity;
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// The bounds of the server.
+    pub serving: serve::Options,
     /// The user service.
     pub user_url: Uri,
     /// The catalog service.
@@ -24,6 +27,7 @@ pub struct Config {
 impl Configuration for Config {
     fn read(mut s: Settings) -> (String, Result<Self, Wrong>) {
         let listen = s.or("LISTEN", "127.0.0.1:8080", "address and port to listen on");
+        let serving = serve::Options::edge().read(&mut s);
         let user: Option<ServiceUrl> =
             s.or("USER_URL", "http://127.0.0.1:7001", "the user service");
         let catalog: Option<ServiceUrl> = s.or(
@@ -44,6 +48,7 @@ impl Configuration for Config {
         let config = s.finish(|| {
             Some(Self {
                 listen: listen?,
+                serving: serving?,
                 user_url: user?.0,
                 catalog_url: catalog?.0,
                 order_url: order?.0,

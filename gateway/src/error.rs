@@ -17,7 +17,4 @@ pub enum Error {
     /// The descriptors cannot be published.
     #[error("reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// The server gave up.
-    #[error("serving")]
-    Serve(#[from] tonic::transport::Error),
 }

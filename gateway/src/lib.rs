@@ -21,10 +21,10 @@ use orderflow_chassis::{
     Shutdown,
     health::Health,
     program::{self, About},
+    serve,
 };
 use orderflow_identity::{Audience, Authorizer, KeyRing, Verifier, service::follow_keys};
 use tokio::net::TcpListener;
-use tonic::transport::Server;
 
 pub use config::Config;
 pub use error::{Error, Unsupported};
@@ -61,11 +61,9 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
         pending().await
     };
 
-    // Browsers speak HTTP/1.1 where there is no TLS.
-    let server = Server::builder().accept_http1(true);
     let routes = edge::routes(pages, authorizer, upstreams, health_server)?;
     tokio::select! {
-        served = orderflow_chassis::serve::serve("gateway", server, listener, routes, shutdown) => Ok(served?),
+        () = serve::serve("gateway", config.serving, listener, routes, shutdown) => Ok(()),
         never = follow => never,
     }
 }

@@ -76,6 +76,7 @@ impl Upstreams {
 
 #[cfg(test)]
 mod tests {
+    use orderflow_chassis::serve;
     use orderflow_identity::service::ServiceIdentity;
 
     use super::*;
@@ -84,6 +85,7 @@ mod tests {
         let url = Uri::from_static("http://127.0.0.1:1");
         Upstreams::new(&Config {
             listen: "127.0.0.1:0".parse().unwrap(),
+            serving: serve::Options::edge(),
             user_url: url.clone(),
             catalog_url: url.clone(),
             order_url: url,

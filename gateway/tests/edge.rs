@@ -393,15 +393,16 @@ async fn what_a_service_has_no_room_for_is_refused_before_it_is_sent() {
     const ROOM: usize = 1_000;
     let world = start().await;
     let seen = &world.order.seen;
-    let orders = OrderServiceClient::new(world.channel());
-    let never_answered = || {
-        let mut orders = orders.clone();
+    // One connection has room for 256 calls.
+    let connections = [(); 5].map(|()| OrderServiceClient::new(world.channel()));
+    let never_answered = |n: usize| {
+        let mut orders = connections[n % connections.len()].clone();
         let mut request = tonic::Request::new(CreateOrderRequest::default());
         let bearer = bearer().parse().unwrap();
         request.metadata_mut().insert("authorization", bearer);
         tokio::spawn(async move { orders.create_order(request).await })
     };
-    let calls: Vec<_> = (0..ROOM).map(|_| never_answered()).collect();
+    let calls: Vec<_> = (0..ROOM).map(never_answered).collect();
     while seen.calls() < ROOM {
         in_time(seen.arrived.notified()).await;
     }

@@ -1,5 +1,7 @@
 //! HTTP/JSON at the edge: real HTTP clients, the whole gateway, scripted servers behind it.
 
+#![allow(clippy::unwrap_used)]
+
 #[allow(dead_code, reason = "another test uses the rest")]
 mod world;
 

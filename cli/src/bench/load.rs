@@ -71,11 +71,10 @@ impl Measured {
         }
     }
 
-    /// This and what was measured at another time.
-    pub(super) fn and(mut self, other: &Self) -> Self {
+    /// Adds what was measured at another time.
+    pub(super) fn add_later(&mut self, other: &Self) {
         self.add(other);
         self.time += other.time;
-        self
     }
 
     /// What another client has measured at the same time.

@@ -1,27 +1,35 @@
 //! How fast it is: clients like any other, through the gateway, and next to them what the same MongoDB does without us.
 
+mod history;
 mod load;
 mod profile;
+mod questions;
 mod raw;
 mod report;
 mod shop;
 mod target;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use futures::future::join;
 use orderflow_chassis::program;
+use orderflow_contract::Id;
 use tokio::time::sleep;
 
 use self::{
-    load::{Client, Load, drive},
+    history::Length,
+    load::{Client, Load, Measured, drive},
     profile::Profile,
+    questions::{People, Question},
     raw::{FindClient, InsertClient, Inserts},
     report::{Report, Row},
     shop::{Shop, Size},
     target::Target,
 };
 use crate::{audit, demo};
+
+/// In how many turns several systems are measured.
+const TURNS: u32 = 4;
 
 /// What to measure.
 #[derive(Debug, Clone, clap::Args)]
@@ -57,6 +65,11 @@ pub struct Args {
     /// How many of each of gateway, order and catalog are started
     #[arg(long, default_value_t = 1, conflicts_with = "gateway", value_parser = positive)]
     pub replicas: usize,
+    /// How many orders lie there beforehand, 100 or more, in systems side by side that are measured in turns, one for each number;
+    /// 1,000 for lists and stats when not said, else none. They are spread over two years that ended the day before yesterday, and 500 of them, or half of
+    /// the smallest number, are those of the buyer and the seller who are measured
+    #[arg(long, value_delimiter = ',', conflicts_with = "gateway", value_parser = history)]
+    pub history: Vec<usize>,
     /// Measure as well what the same MongoDB does without OrderFlow: one insert for each order, one look-up for each read
     #[arg(long)]
     pub baseline: bool,
@@ -75,12 +88,52 @@ pub enum Calls {
     Orders,
     /// Get products by id
     Reads,
+    /// List orders as a buyer, as a seller and as an admin: the first page, and the one behind half of the orders. Not with
+    /// --gateway
+    Lists,
+    /// Get the statistics of the last 30 days as a seller and as an admin, days that are over counted before. Not with --gateway
+    Stats,
+}
+
+impl Calls {
+    fn tasks(self) -> Vec<Task> {
+        let ask = |questions: &[Question]| questions.iter().copied().map(Task::Ask).collect();
+        match self {
+            Self::Orders => vec![Task::Order],
+            Self::Reads => vec![Task::Read],
+            Self::Lists => ask(&Question::LISTS),
+            Self::Stats => ask(&Question::STATS),
+        }
+    }
+}
+
+impl Args {
+    fn asks(&self) -> bool {
+        let asks = |calls: &Calls| matches!(calls, Calls::Lists | Calls::Stats);
+        self.calls.iter().any(asks)
+    }
+
+    /// The history of each system that is needed.
+    fn histories(&self) -> Vec<Option<Length>> {
+        match (&self.history[..], self.asks()) {
+            ([], false) => vec![None],
+            ([], true) => Length::of(&[1_000]).into_iter().map(Some).collect(),
+            (numbers, _) => Length::of(numbers).into_iter().map(Some).collect(),
+        }
+    }
 }
 
 fn positive(text: &str) -> Result<usize, &'static str> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
         _ => Err("must be 1 or more"),
+    }
+}
+
+fn history(text: &str) -> Result<usize, &'static str> {
+    match text.parse() {
+        Ok(orders) if orders >= 100 => Ok(orders),
+        _ => Err("must be 100 or more"),
     }
 }
 
@@ -115,6 +168,17 @@ pub enum Error {
     /// No order could be placed.
     #[error("the first order failed: {0}")]
     FirstOrder(String),
+    /// The first of a question's answers.
+    #[error("the first answer failed: {0}")]
+    FirstAnswer(String),
+    /// Fewer orders than were written.
+    #[error("a list ends before half of its orders")]
+    NoDeepPage,
+    /// A history is nothing for other people's systems.
+    #[error(
+        "lists and stats need a history, which only a system of the benchmark's own is given: leave --gateway out"
+    )]
+    NoHistory,
     /// A signal came.
     #[error("interrupted")]
     Interrupted,
@@ -125,12 +189,17 @@ pub enum Error {
 
 /// Measures, and prints what was measured.
 pub async fn bench(args: Args) -> Result<(), Error> {
-    let target = Target::start(&args).await?;
+    if args.gateway.is_some() && args.asks() {
+        return Err(Error::NoHistory);
+    }
+    let mut targets = Vec::new();
     // A signal ends the programs as well.
     let measured = program::on_signal()
-        .run_until_cancelled_owned(measured_and_audited(&args, &target))
+        .run_until_cancelled_owned(measured_and_audited(&args, &mut targets))
         .await;
-    target.stop().await;
+    for target in targets {
+        target.stop().await;
+    }
     let report = measured.ok_or(Error::Interrupted)??;
     if args.json {
         println!("{}", report.to_json());
@@ -143,50 +212,157 @@ pub async fn bench(args: Args) -> Result<(), Error> {
     }
 }
 
-async fn measured_and_audited(args: &Args, target: &Target) -> Result<Report, Error> {
-    let mut report = measure(args, target).await?;
-    report.audit = target.audit().await?;
+async fn measured_and_audited(args: &Args, targets: &mut Vec<Target>) -> Result<Report, Error> {
+    let histories = args.histories();
+    for _ in &histories {
+        targets.push(Target::start(args).await?);
+    }
+    let mut systems = Vec::new();
+    for (target, history) in targets.iter().zip(histories) {
+        systems.push(System::open(args, target, history).await?);
+    }
+    let mut report = measure(args, &systems).await?;
+    for target in targets {
+        report.audits.push(target.audit().await?);
+    }
     Ok(report)
 }
 
-async fn measure(args: &Args, target: &Target) -> Result<Report, Error> {
-    let largest = |numbers: &[usize]| numbers.iter().copied().max().unwrap_or(1);
-    let size = Size {
-        connections: args.connections,
-        buyers: largest(&args.clients).min(16),
-        products: largest(&args.products).max(largest(&args.lines)),
-    };
-    let shop = Shop::open(target.gateways(), size).await?;
+async fn measure(args: &Args, systems: &[System<'_>]) -> Result<Report, Error> {
+    // The machine's speed wanders: several systems take turns, so that all of them meet it as it is.
+    let turns = if systems.len() > 1 { TURNS } else { 1 };
     let mut report = Report::default();
     for scenario in Scenario::all(args) {
-        report
-            .rows
-            .push(scenario.measure(args, target, &shop).await?);
+        let mut rows: Vec<Row> = Vec::new();
+        let mut measured: Vec<Measurement> = Vec::new();
+        for turn in 0..turns {
+            for (n, system) in systems.iter().enumerate() {
+                let more = scenario.measure(args, system, turns).await?;
+                if turn == 0 {
+                    measured.push(more);
+                } else {
+                    measured[n].add(more);
+                }
+            }
+        }
+        for (system, measured) in systems.iter().zip(measured) {
+            let mut row = Row::new(scenario, measured);
+            if let Some(history) = system.history {
+                row.has_history(history.all, rows.first());
+            }
+            rows.push(row);
+        }
+        report.rows.extend(rows);
     }
     Ok(report)
+}
+
+/// What came of a scenario.
+struct Measurement {
+    ours: Measured,
+    /// What MongoDB did alone.
+    raw: Option<Measured>,
+    /// How long the first answer took, nothing of it kept yet.
+    first: Option<Duration>,
+    profile: Option<Profile>,
+}
+
+impl Measurement {
+    /// Adds the next turn's, whose profile stands for all.
+    fn add(&mut self, other: Self) {
+        self.ours.add_later(&other.ours);
+        if let (Some(raw), Some(other)) = (&mut self.raw, &other.raw) {
+            raw.add_later(other);
+        }
+        self.profile = other.profile;
+    }
+}
+
+/// What is measured, and who calls it.
+struct System<'a> {
+    target: &'a Target,
+    shop: Shop,
+    history: Option<Length>,
+    people: Option<People>,
+}
+
+impl<'a> System<'a> {
+    async fn open(args: &Args, target: &'a Target, history: Option<Length>) -> Result<Self, Error> {
+        let largest = |numbers: &[usize]| numbers.iter().copied().max().unwrap_or(1);
+        let size = Size {
+            connections: args.connections,
+            buyers: largest(&args.clients).min(16),
+            products: largest(&args.products).max(largest(&args.lines)),
+        };
+        let mut system = Self {
+            target,
+            shop: Shop::open(target.gateways(), size).await?,
+            history,
+            people: None,
+        };
+        if let Some(length) = history {
+            let order = system.first_order(1, 1).await?;
+            history::write(target, &system.shop, order, length).await?;
+            if args.asks() {
+                system.people = Some(People::of(target, &system.shop, length).await?);
+            }
+        }
+        Ok(system)
+    }
+
+    /// Places an order, to be copied.
+    async fn first_order(&self, lines: usize, products: usize) -> Result<Id, Error> {
+        let mut one = self.shop.order_clients(1, lines, products).remove(0);
+        one.call().await.map_err(Error::FirstOrder)?;
+        let order = one.history.acknowledged[0];
+        self.target.remember([one.history]);
+        Ok(order)
+    }
+}
+
+/// What the clients of a row do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    Order,
+    Read,
+    Ask(Question),
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Order => f.write_str("orders"),
+            Self::Read => f.write_str("reads"),
+            Self::Ask(question) => question.fmt(f),
+        }
+    }
 }
 
 /// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Scenario {
-    calls: Calls,
+    task: Task,
     clients: usize,
     lines: usize,
     products: usize,
 }
 
 impl Scenario {
-    /// Every combination, those left out that would be another one in truth: reads have no lines, and lines of one product are
-    /// one line.
+    /// Every combination, those left out that would be another one in truth: reads have no lines, lines of one product are one
+    /// line, and questions are not about products.
     fn all(args: &Args) -> Vec<Self> {
         let mut all = Vec::new();
-        for &calls in &args.calls {
+        for task in args.calls.iter().flat_map(|calls| calls.tasks()) {
             for &lines in &args.lines {
                 for &products in &args.products {
                     for &clients in &args.clients {
-                        let lines = if calls == Calls::Reads { 1 } else { lines };
+                        let (lines, products) = match task {
+                            Task::Order => (lines, products),
+                            Task::Read => (1, products),
+                            Task::Ask(_) => (0, 0),
+                        };
                         let scenario = Self {
-                            calls,
+                            task,
                             clients,
                             lines,
                             products,
@@ -203,46 +379,68 @@ impl Scenario {
 
     fn label(self) -> String {
         let Self {
-            calls,
+            task,
             clients,
             lines,
             products,
         } = self;
-        match calls {
-            Calls::Orders => format!("{clients} clients, {lines} of {products} products"),
-            Calls::Reads => format!("{clients} readers"),
+        match task {
+            Task::Order => format!("{clients} clients, {lines} of {products} products"),
+            Task::Read => format!("{clients} readers"),
+            Task::Ask(question) => format!("{clients} clients, {question}"),
         }
     }
 
-    async fn measure(self, args: &Args, target: &Target, shop: &Shop) -> Result<Row, Error> {
-        match self.calls {
-            Calls::Orders => {
+    /// One of so many turns.
+    async fn measure(
+        self,
+        args: &Args,
+        system: &System<'_>,
+        turns: u32,
+    ) -> Result<Measurement, Error> {
+        let System {
+            target,
+            shop,
+            people,
+            ..
+        } = system;
+        match self.task {
+            Task::Order => {
                 let clients = shop.order_clients(self.clients, self.lines, self.products);
                 let raw = match args.baseline {
-                    true => Some(self.inserts(target, shop).await?),
+                    true => Some(self.inserts(system).await?),
                     false => None,
                 };
-                let (row, clients) = self.compare(args, target, clients, raw).await;
+                let (measured, clients) = self.compare(args, target, turns, clients, raw).await;
                 target.remember(clients.into_iter().map(|client| client.history));
-                Ok(row)
+                Ok(measured)
             }
-            Calls::Reads => {
+            Task::Read => {
                 let clients = shop.read_clients(self.clients, self.products);
                 let raw = match args.baseline {
-                    true => Some(self.finds(target, shop).await?),
+                    true => Some(self.finds(system).await?),
                     false => None,
                 };
-                Ok(self.compare(args, target, clients, raw).await.0)
+                Ok(self.compare(args, target, turns, clients, raw).await.0)
+            }
+            Task::Ask(question) => {
+                let people = people.as_ref().ok_or(Error::NoHistory)?;
+                let first = match question {
+                    Question::Stats(_) => Some(people.first_answer(target, question).await?),
+                    _ => None,
+                };
+                let clients = people.clients(question, self.clients);
+                let no_raw: Option<Vec<FindClient>> = None;
+                let (measured, _) = self.compare(args, target, turns, clients, no_raw).await;
+                Ok(Measurement { first, ..measured })
             }
         }
     }
 
     /// Callers that insert what an order of this scenario looks like.
-    async fn inserts(self, target: &Target, shop: &Shop) -> Result<Vec<InsertClient>, Error> {
-        let mut one = shop.order_clients(1, self.lines, self.products).remove(0);
-        one.call().await.map_err(Error::FirstOrder)?;
-        let order = one.history.acknowledged[0];
-        target.remember([one.history]);
+    async fn inserts(self, system: &System<'_>) -> Result<Vec<InsertClient>, Error> {
+        let target = system.target;
+        let order = system.first_order(self.lines, self.products).await?;
         let mongodb = raw::connect(target.mongo_url()?, self.clients).await?;
         let inserts = Inserts::like(
             &mongodb,
@@ -254,12 +452,12 @@ impl Scenario {
         Ok(inserts.clients(self.clients))
     }
 
-    async fn finds(self, target: &Target, shop: &Shop) -> Result<Vec<FindClient>, Error> {
-        let mongodb = raw::connect(target.mongo_url()?, self.clients).await?;
-        let catalog = target.database(&mongodb, "catalog");
+    async fn finds(self, system: &System<'_>) -> Result<Vec<FindClient>, Error> {
+        let mongodb = raw::connect(system.target.mongo_url()?, self.clients).await?;
+        let catalog = system.target.database(&mongodb, "catalog");
         Ok(raw::find_clients(
             &catalog,
-            shop.products(),
+            system.shop.products(),
             self.products,
             self.clients,
         ))
@@ -270,13 +468,14 @@ impl Scenario {
         self,
         args: &Args,
         target: &Target,
+        turns: u32,
         clients: Vec<C>,
         raw: Option<Vec<R>>,
-    ) -> (Row, Vec<C>) {
+    ) -> (Measurement, Vec<C>) {
         let load = Load {
             rate: args.rate,
-            warm_up: Duration::from_secs(args.warm_up),
-            time: Duration::from_secs(args.seconds),
+            warm_up: Duration::from_secs(args.warm_up) / turns,
+            time: Duration::from_secs(args.seconds) / turns,
         };
         let half = Load {
             rate: None,
@@ -296,16 +495,24 @@ impl Scenario {
             sleep(load.time).await;
             (begin, target.meter().end().await)
         };
-        let ((measured, clients), samples) =
-            join(drive(&self.label(), load, clients), sample).await;
+        let ((ours, clients), samples) = join(drive(&self.label(), load, clients), sample).await;
         let after = match raw {
             Some(raw) => Some(drive("MongoDB alone", half, raw).await.0),
             None => None,
         };
-        let raw = before.zip(after).map(|(before, after)| before.and(&after));
+        let raw = before.zip(after).map(|(mut before, after)| {
+            before.add_later(&after);
+            before
+        });
         let profile = args
             .profile
-            .then(|| Profile::between(samples, measured.latency_us.len()));
-        (Row::new(self, &measured, raw.as_ref(), profile), clients)
+            .then(|| Profile::between(samples, ours.latency_us.len()));
+        let measured = Measurement {
+            ours,
+            raw,
+            first: None,
+            profile,
+        };
+        (measured, clients)
     }
 }

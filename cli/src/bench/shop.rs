@@ -3,6 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream};
+use mongodb::{
+    Database,
+    bson::{Document, doc},
+};
 use orderflow_contract::Id;
 use orderflow_proto::{
     catalog::v1::{
@@ -29,16 +33,18 @@ const STOCK: i64 = 1_000_000_000;
 
 /// A shop with buyers.
 pub(super) struct Shop {
+    run: Id,
     channels: Vec<Channel>,
-    buyers: Vec<Buyer>,
+    buyers: Vec<Person>,
+    seller: Person,
     products: Arc<[String]>,
 }
 
 /// Somebody who is signed in.
 #[derive(Clone)]
-struct Buyer {
-    id: Id,
-    bearer: MetadataValue<Ascii>,
+pub(super) struct Person {
+    pub(super) id: Id,
+    pub(super) bearer: MetadataValue<Ascii>,
 }
 
 /// What a shop is to have.
@@ -62,10 +68,8 @@ impl Shop {
         }
         let run = Id::random();
         let sign_up = |n: usize| {
-            sign_up(
-                channels[n % channels.len()].clone(),
-                format!("bench-{run}-{n}@bench.example"),
-            )
+            let email = format!("bench-{run}-{n}@bench.example");
+            sign_up(channels[n % channels.len()].clone(), email)
         };
         let mut people = Vec::with_capacity(size.buyers + 1);
         for n in 0..=size.buyers {
@@ -84,10 +88,40 @@ impl Shop {
             .try_collect()
             .await?;
         Ok(Self {
+            run,
             channels,
             buyers: people,
+            seller,
             products: products.into(),
         })
+    }
+
+    /// Registers an admin, which somebody becomes by being written down as one.
+    pub(super) async fn admin(&self, users: &Database) -> Result<Person, super::Error> {
+        let channel = &self.channels[0];
+        let email = format!("bench-{}-admin@bench.example", self.run);
+        let admin = sign_up(channel.clone(), email.clone()).await?;
+        let make_admin = doc! { "$set": { "roles": ["admin"] } };
+        users
+            .collection::<Document>("users")
+            .update_one(doc! { "_id": admin.id.to_string() }, make_admin)
+            .await?;
+        let bearer = sign_in(channel.clone(), email).await?;
+        Ok(Person { bearer, ..admin })
+    }
+
+    pub(super) fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    /// One of those who buy.
+    pub(super) fn buyer(&self) -> &Person {
+        &self.buyers[0]
+    }
+
+    /// Whose products they are.
+    pub(super) fn seller(&self) -> &Person {
+        &self.seller
     }
 
     /// Clients that place orders of `lines` lines, of the first `products` products.
@@ -136,8 +170,8 @@ async fn connect(gateway: &str) -> Result<Channel, Error> {
         .map_err(|_| no_gateway())
 }
 
-async fn sign_up(channel: Channel, email: String) -> Result<Buyer, Error> {
-    let mut users = UserServiceClient::new(channel);
+async fn sign_up(channel: Channel, email: String) -> Result<Person, Error> {
+    let mut users = UserServiceClient::new(channel.clone());
     let register = RegisterRequest {
         name: "Bench".to_owned(),
         email: email.clone(),
@@ -147,20 +181,23 @@ async fn sign_up(channel: Channel, email: String) -> Result<Buyer, Error> {
         .register(register)
         .await
         .map_err(|s| failed("Register", &s))?;
+    let user = registered.into_inner().user.unwrap_or_default();
+    let no_id = |_| failed("Register", &Status::internal("no user id"));
+    Ok(Person {
+        id: user.id.parse().map_err(no_id)?,
+        bearer: sign_in(channel, email).await?,
+    })
+}
+
+async fn sign_in(channel: Channel, email: String) -> Result<MetadataValue<Ascii>, Error> {
     let login = LoginRequest {
         email,
         password: PASSWORD.to_owned(),
     };
-    let login = users.login(login).await.map_err(|s| failed("Login", &s))?;
-    let user = registered.into_inner().user.unwrap_or_default();
+    let login = UserServiceClient::new(channel).login(login).await;
+    let login = login.map_err(|status| failed("Login", &status))?;
     let bearer = format!("Bearer {}", login.into_inner().access_token);
-    Ok(Buyer {
-        id: user
-            .id
-            .parse()
-            .map_err(|_| failed("Register", &Status::internal("no user id")))?,
-        bearer: bearer.parse().expect("a token is ASCII"),
-    })
+    Ok(bearer.parse().expect("a token is ASCII"))
 }
 
 async fn offer(channel: Channel, bearer: MetadataValue<Ascii>, n: usize) -> Result<String, Error> {
@@ -182,7 +219,7 @@ async fn offer(channel: Channel, bearer: MetadataValue<Ascii>, n: usize) -> Resu
     Ok(created.into_inner().product.unwrap_or_default().id)
 }
 
-fn failed(what: &'static str, status: &Status) -> Error {
+pub(super) fn failed(what: &'static str, status: &Status) -> Error {
     Error::Call {
         what,
         code: status.code(),
@@ -193,7 +230,7 @@ fn failed(what: &'static str, status: &Status) -> Error {
 /// Somebody who orders, each time something else.
 pub(super) struct OrderClient {
     orders: OrderServiceClient<Channel>,
-    buyer: Buyer,
+    buyer: Person,
     products: Arc<[String]>,
     lines: usize,
     among: usize,

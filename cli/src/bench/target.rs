@@ -5,7 +5,10 @@ use std::{
     fs::File,
     io::Write,
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -230,11 +233,16 @@ impl Target {
     }
 }
 
-/// What the programs have to say.
+/// What the programs have to say, of each system of this run on its own.
 fn open_log() -> std::io::Result<(PathBuf, File)> {
+    static BEFORE: AtomicUsize = AtomicUsize::new(0);
     let directory = PathBuf::from(".orderflow");
     std::fs::create_dir_all(&directory)?;
-    let path = directory.join("bench.log");
+    let name = match BEFORE.fetch_add(1, Ordering::Relaxed) {
+        0 => "bench.log".to_owned(),
+        n => format!("bench-{}.log", n + 1),
+    };
+    let path = directory.join(name);
     let file = File::create(&path)?;
     Ok((path, file))
 }

@@ -157,3 +157,69 @@ fn wrong_verb(known: &[&Method]) -> Response {
     response.headers_mut().insert(ALLOW, allow);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, sync::Arc};
+
+    use axum::{Router, body::Body, middleware::from_fn_with_state};
+    use bytes::Bytes;
+    use futures::{StreamExt, channel::mpsc};
+    use http_body::Frame;
+    use http_body_util::{BodyExt, StreamBody};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::web;
+
+    const CONTRACT: &str = r#"syntax = "proto3"; package test; import "google/api/annotations.proto";
+        message M { string id = 1; repeated int64 list = 2; }
+        service S { rpc Watch(M) returns (stream M) { option (google.api.http) = {get: "/watch/{id}"}; } }"#;
+
+    /// `list: [1]`, then `list: [2]`.
+    const MESSAGES: [&[u8]; 2] = [b"\0\0\0\0\x03\x12\x01\x01", b"\0\0\0\0\x03\x12\x01\x02"];
+
+    #[tokio::test]
+    async fn a_stream_is_lines_while_it_lasts() {
+        let (sender, receiver) = mpsc::unbounded();
+        let receiver = Arc::new(std::sync::Mutex::new(Some(receiver)));
+        let upstream = move |request: Request| async move {
+            assert_eq!(request.uri(), "/test.S/Watch");
+            assert_eq!(request.method(), Method::POST);
+            assert_eq!(request.version(), Version::HTTP_2);
+            assert_eq!(request.headers()[CONTENT_TYPE], "application/grpc");
+            assert!(!request.headers().contains_key("grpc-accept-encoding"));
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(&body[..], b"\0\0\0\0\x06\x0a\x01w\x12\x01\x05");
+            let receiver = receiver.lock().unwrap().take().unwrap();
+            Response::new(Body::new(StreamBody::new(
+                receiver.map(Ok::<_, Infallible>),
+            )))
+        };
+        let json = Arc::new(Json::new(&contract::compile(CONTRACT)).unwrap());
+        let gateway = Router::new()
+            .fallback(upstream)
+            .layer(from_fn_with_state(json, web::admit));
+
+        let request = Request::get("/watch/w?list=5")
+            .header("grpc-accept-encoding", "gzip")
+            .body(Body::empty())
+            .unwrap();
+        let response = gateway.oneshot(request).await.unwrap();
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/x-ndjson");
+        let mut lines = response.into_body().into_data_stream();
+        for (message, list) in MESSAGES.into_iter().zip(["1", "2"]) {
+            // Nothing more has been sent when its line is here.
+            let data = Frame::data(Bytes::from_static(message));
+            sender.unbounded_send(data).unwrap();
+            let line = lines.next().await.unwrap().unwrap();
+            assert_eq!(line, format!("{{\"id\":\"\",\"list\":[\"{list}\"]}}\n"));
+        }
+        let ok = HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from_static("0"))]);
+        sender.unbounded_send(Frame::trailers(ok)).unwrap();
+        assert!(lines.next().await.is_none());
+        // Whoever leaves, leaves the service too.
+        drop(lines);
+        assert!(sender.is_closed());
+    }
+}

@@ -7,7 +7,7 @@ pub(crate) mod upstream;
 use std::{net::SocketAddr, time::Duration};
 
 use futures::{Stream, StreamExt};
-use orderflow_chassis::Shutdown;
+use orderflow_chassis::{Shutdown, serve};
 use orderflow_contract::Id;
 use orderflow_gateway::{Config, Error};
 use orderflow_identity::{Claims, Signer, User, service::ServiceIdentity};
@@ -49,6 +49,7 @@ pub(crate) async fn start_with(user: Upstream) -> World {
     let url = |upstream: &Upstream| format!("http://{}", upstream.address).parse().unwrap();
     let config = Config {
         listen: gateway,
+        serving: serve::Options::edge(),
         user_url: url(&user),
         catalog_url: url(&catalog),
         order_url: url(&order),

@@ -19,7 +19,11 @@ use axum::{
 };
 use futures::{Stream, StreamExt, stream};
 use http::HeaderMap;
-use orderflow_chassis::{Shutdown, health::Health, serve::serve};
+use orderflow_chassis::{
+    Shutdown,
+    health::Health,
+    serve::{Options, serve},
+};
 use orderflow_contract::status;
 use orderflow_identity::KeySet;
 use orderflow_proto::{
@@ -31,7 +35,7 @@ use orderflow_proto::{
 };
 use prost::Message;
 use tokio::{net::TcpListener, runtime, runtime::Runtime, sync::Notify};
-use tonic::{Status, metadata::MetadataValue, server::Grpc, service::Routes, transport::Server};
+use tonic::{Status, metadata::MetadataValue, server::Grpc, service::Routes};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
@@ -109,7 +113,7 @@ impl Upstream {
             let routes = routes.add_service(health_server);
             tokio::spawn(async move {
                 let _health = health;
-                serve(name, Server::builder(), listener, routes, Shutdown::new()).await
+                serve(name, Options::inside(), listener, routes, Shutdown::new()).await
             });
             address
         });

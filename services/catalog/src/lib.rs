@@ -19,7 +19,8 @@ use orderflow_proto::catalog::v1::{
     catalog_service_server::CatalogServiceServer, inventory_service_server::InventoryServiceServer,
 };
 use tokio::net::TcpListener;
-use tonic::{service::Routes, transport::Server};
+use tonic::service::Routes;
+use tower::Layer;
 
 pub use config::{ABOUT, Config};
 
@@ -42,9 +43,6 @@ pub enum Error {
     /// `MONGO_URL` is not one.
     #[error("MONGO_URL cannot be used")]
     Mongo(#[from] orderflow_mongo::BadUrl),
-    /// The server failed.
-    #[error("the server failed")]
-    Serve(#[from] tonic::transport::Error),
 }
 
 /// The whole `main`.
@@ -85,8 +83,8 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
                 .max_encoding_message_size(MAX_INTERNAL),
         );
     let authorize = Authorize(Arc::new(authorizer));
-    let routes = Routes::from(routes.into_axum_router().layer(authorize));
-    serve::serve(ABOUT.name, Server::builder(), listener, routes, shutdown).await?;
+    let service = authorize.layer(routes.prepare());
+    serve::serve(ABOUT.name, config.serving, listener, service, shutdown).await;
     Ok(())
 }
 

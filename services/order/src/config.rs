@@ -4,6 +4,7 @@ use http::Uri;
 use orderflow_chassis::{
     config::{Secret, ServiceUrl, Settings, Wrong},
     program::{About, Configuration},
+    serve,
 };
 use orderflow_identity::service::ServiceIdentity;
 
@@ -19,6 +20,8 @@ pub const ABOUT: About = About {
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// The bounds of the server.
+    pub serving: serve::Options,
     /// The MongoDB replica set.
     pub mongo_url: Secret,
     /// The database that this service owns.
@@ -35,6 +38,7 @@ impl Configuration for Config {
     fn read(mut settings: Settings) -> (String, Result<Self, Wrong>) {
         let s = &mut settings;
         let listen = s.or("LISTEN", "127.0.0.1:7003", "address and port to listen on");
+        let serving = serve::Options::inside().read(s);
         let mongo_url = s.mongo_url();
         let database = s.or(
             "DATABASE",
@@ -59,6 +63,7 @@ impl Configuration for Config {
         let config = settings.finish(|| {
             Some(Self {
                 listen: listen?,
+                serving: serving?,
                 mongo_url: mongo_url?,
                 database: database?,
                 user_url: user_url?.0,

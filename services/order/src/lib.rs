@@ -18,7 +18,8 @@ use orderflow_chassis::{
 use orderflow_identity::{Authorize, Authorizer, KeyRing, Unprotected, service::follow_keys};
 use orderflow_proto::order::v1::order_service_server::OrderServiceServer;
 use tokio::net::TcpListener;
-use tonic::{service::Routes, transport::Server};
+use tonic::service::Routes;
+use tower::Layer;
 
 pub use config::{ABOUT, Config};
 
@@ -38,9 +39,6 @@ pub enum Error {
     /// `MONGO_URL` is not one.
     #[error("MONGO_URL cannot be used")]
     Mongo(#[from] orderflow_mongo::BadUrl),
-    /// The server failed.
-    #[error("the server failed")]
-    Serve(#[from] tonic::transport::Error),
 }
 
 /// The whole `main`.
@@ -82,8 +80,8 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
             .max_encoding_message_size(MAX_RESPONSE),
     );
     let authorize = Authorize(Arc::new(authorizer));
-    let routes = Routes::from(routes.into_axum_router().layer(authorize));
-    serve::serve(ABOUT.name, Server::builder(), listener, routes, shutdown).await?;
+    let service = authorize.layer(routes.prepare());
+    serve::serve(ABOUT.name, config.serving, listener, service, shutdown).await;
     Ok(())
 }
 

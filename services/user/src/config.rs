@@ -3,6 +3,7 @@ use std::{net::SocketAddr, time::Duration};
 use orderflow_chassis::{
     config::{self, Secret, Settings, Wrong},
     program::{About, Configuration},
+    serve,
 };
 use orderflow_identity::service::AllowedServices;
 
@@ -20,6 +21,8 @@ pub const ABOUT: About = About {
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// The bounds of the server.
+    pub serving: serve::Options,
     /// Where MongoDB is; it may hold a password.
     pub mongo_url: Secret,
     /// The database in it that is this service's own.
@@ -42,6 +45,7 @@ pub(crate) fn database(s: &mut Settings) -> Option<String> {
 impl Configuration for Config {
     fn read(mut s: Settings) -> (String, Result<Self, Wrong>) {
         let listen = s.or("LISTEN", "127.0.0.1:7001", "the address to listen on");
+        let serving = serve::Options::inside().read(&mut s);
         let mongo_url = s.mongo_url();
         let database = database(&mut s);
         let keys = s.required(
@@ -61,6 +65,7 @@ impl Configuration for Config {
         let config = s.finish(|| {
             Some(Self {
                 listen: listen?,
+                serving: serving?,
                 mongo_url: mongo_url?,
                 database: database?,
                 keys: keys?,

@@ -19,7 +19,8 @@ use orderflow_proto::user::v1::{
     user_service_server::{self, UserServiceServer},
 };
 use tokio::net::TcpListener;
-use tonic::{service::Routes, transport::Server};
+use tonic::service::Routes;
+use tower::Layer;
 
 pub use config::{ABOUT, Config};
 pub use tokens::SigningKeys;
@@ -42,9 +43,6 @@ pub enum Error {
     /// The contract leaves open who may call a method.
     #[error("the contract is not complete")]
     Unprotected(#[source] Unprotected),
-    /// The server failed.
-    #[error("the server failed")]
-    Server(#[source] tonic::transport::Error),
 }
 
 /// The whole `main` of the program.
@@ -85,32 +83,25 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
     let keys = IdentityServiceServer::new(config.keys)
         .max_decoding_message_size(MAX_MESSAGE_IN)
         .max_encoding_message_size(MAX_MESSAGE_OUT);
-    let router = Routes::new(health_server)
+    let routes = Routes::new(health_server)
         .add_service(users)
         .add_service(keys)
-        .into_axum_router()
-        .layer(Authorize(Arc::new(authorizer)));
-
+        .prepare();
+    let service = Authorize(Arc::new(authorizer)).layer(routes);
     let served = serve::serve(
         ABOUT.name,
-        Server::builder(),
+        config.serving,
         listener,
-        Routes::from(router),
+        service,
         shutdown.clone(),
     );
     let prepared = async {
         let prepare = mongo::until_ok("making the indexes", || store.ensure_indexes());
         shutdown.run_until_cancelled(prepare).await;
-        Ok(())
     };
-    let followed = async {
-        let health = health.follow(NAME, shutdown.clone(), || store.is_ready());
-        health.await;
-        Ok(())
-    };
-    tokio::try_join!(served, prepared, followed)
-        .map(drop)
-        .map_err(Error::Server)
+    let followed = health.follow(NAME, shutdown.clone(), || store.is_ready());
+    tokio::join!(served, prepared, followed);
+    Ok(())
 }
 
 #[cfg(test)]

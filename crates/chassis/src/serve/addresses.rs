@@ -1,0 +1,90 @@
+//! How many connections each client has.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Connections by address, so that one client cannot take the room of all others.
+#[derive(Clone)]
+pub(super) struct Addresses {
+    connections: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    max: usize,
+}
+
+/// One connection's place among those of its address.
+pub(super) struct Place {
+    addresses: Addresses,
+    address: IpAddr,
+}
+
+impl Addresses {
+    pub(super) fn new(max: usize) -> Self {
+        let connections = Arc::default();
+        Self { connections, max }
+    }
+
+    pub(super) fn enter(&self, address: IpAddr) -> Option<Place> {
+        let address = client(address);
+        let mut connections = self.lock();
+        let count = connections.entry(address).or_insert(0);
+        if *count == self.max {
+            return None;
+        }
+        *count += 1;
+        let addresses = self.clone();
+        Some(Place { addresses, address })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
+        // Nothing panics between two changes that belong together.
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut count) = self.addresses.lock().entry(self.address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// Who has one IPv6 address has its whole /64.
+fn client(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_so_many_places_and_gets_them_back() {
+        let addresses = Addresses::new(2);
+        let enter = |address: &str| addresses.enter(address.parse().unwrap());
+        let first = enter("10.0.0.1");
+        let _second = enter("::ffff:10.0.0.1");
+        assert!(enter("10.0.0.1").is_none());
+        assert!(enter("10.0.0.2").is_some());
+        drop(first);
+        assert!(enter("10.0.0.1").is_some());
+        assert_eq!(addresses.lock().len(), 1, "who has none is forgotten");
+
+        let _v6 = (enter("2001:db8::1"), enter("2001:db8::2"));
+        assert!(enter("2001:db8::3").is_none(), "one network");
+        assert!(enter("2001:db8:0:1::1").is_some());
+    }
+}

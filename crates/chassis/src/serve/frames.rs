@@ -1,0 +1,140 @@
+//! Frames of HTTP/2 that carry nothing.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Counts the frames of a client that ask for work without being a request: pings, settings, resets, empty data and their
+/// like. The HTTP library answers each before it reads on, so none of them takes memory; but a flood of them takes a
+/// processor.
+///
+/// There is an allowance. Time renews it, and so does what is sent to the client, since honest clients return a
+/// WINDOW_UPDATE, and some a PING, for what they get.
+pub(super) struct Frames {
+    head: [u8; HEAD],
+    head_read: usize,
+    payload_left: usize,
+    allowance: usize,
+    renewed: Instant,
+    /// Bytes sent that have not renewed anything yet.
+    sent: usize,
+}
+
+const HEAD: usize = 9;
+const ALLOWANCE: usize = 10_000;
+const PER_SECOND: usize = 1_000;
+/// The answer to a ping has 17 bytes: it does not pay for the next one.
+const BYTES_SENT_PER_FRAME: usize = 64;
+
+/// There were too many.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("a flood of frames that carry nothing")]
+pub(super) struct Flood;
+
+impl Frames {
+    pub(super) fn new() -> Self {
+        Self {
+            head: [0; HEAD],
+            head_read: 0,
+            payload_left: 0,
+            allowance: ALLOWANCE,
+            renewed: Instant::now(),
+            sent: 0,
+        }
+    }
+
+    /// Looks at what was read. It begins behind the preface.
+    pub(super) fn read(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
+        while !bytes.is_empty() {
+            let skipped = self.payload_left.min(bytes.len());
+            self.payload_left -= skipped;
+            bytes = &bytes[skipped..];
+
+            let read = (HEAD - self.head_read).min(bytes.len());
+            self.head[self.head_read..][..read].copy_from_slice(&bytes[..read]);
+            self.head_read += read;
+            bytes = &bytes[read..];
+            if self.head_read == HEAD {
+                self.head_read = 0;
+                let [a, b, c, kind, flags, ..] = self.head;
+                self.payload_left = u32::from_be_bytes([0, a, b, c]) as usize;
+                self.pay(cost(kind, flags, self.payload_left))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what was sent.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.sent += bytes;
+    }
+
+    fn pay(&mut self, cost: usize) -> Result<(), Flood> {
+        if self.allowance < cost {
+            let elapsed: Duration = self.renewed.elapsed();
+            let by_time = elapsed.as_millis() as usize * PER_SECOND / 1000;
+            let by_sending = self.sent / BYTES_SENT_PER_FRAME;
+            self.allowance = (self.allowance + by_time + by_sending).min(ALLOWANCE);
+            self.renewed = Instant::now();
+            self.sent = 0;
+        }
+        self.allowance = self.allowance.checked_sub(cost).ok_or(Flood)?;
+        Ok(())
+    }
+}
+
+fn cost(kind: u8, flags: u8, length: usize) -> usize {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    const END_STREAM: u8 = 1;
+    match kind {
+        DATA if length > 0 || flags & END_STREAM != 0 => 0,
+        HEADERS => 0,
+        // A call was begun for nothing.
+        RST_STREAM => 5,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0pingping";
+    const REQUEST: &[u8] = b"\0\0\x03\x01\x05\0\0\0\x01abc";
+    const EMPTY: &[u8] = b"\0\0\0\0\0\0\0\0\x01";
+    const RESET: &[u8] = b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08";
+
+    /// How many of these in a row, cut into pieces of this size, until it is a flood.
+    fn flood(frame: &[u8], piece: usize) -> usize {
+        let mut frames = Frames::new();
+        (0..100_000)
+            .take_while(|_| frame.chunks(piece).all(|piece| frames.read(piece).is_ok()))
+            .count()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_carries_nothing_is_counted_and_requests_are_not() {
+        for piece in [1, 7, 1000] {
+            assert_eq!(flood(PING, piece), ALLOWANCE);
+            assert_eq!(flood(EMPTY, piece), ALLOWANCE);
+            assert_eq!(flood(RESET, piece), ALLOWANCE / 5);
+            assert_eq!(flood(REQUEST, piece), 100_000);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_and_what_is_sent_renew_the_allowance() {
+        let mut frames = Frames::new();
+        let mut spend = |n: usize, sent| {
+            frames.sent(sent);
+            (0..n).all(|_| frames.read(PING).is_ok())
+        };
+        assert!(spend(ALLOWANCE, 0));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(spend(PER_SECOND, 0));
+        assert!(spend(5, 5 * BYTES_SENT_PER_FRAME));
+        assert!(!spend(1, 17), "the answer to a ping is no merit");
+    }
+}
