@@ -1,7 +1,8 @@
 //! The gateway's own pages, as browsers and programs meet them.
 
-#[cfg(test)]
-#[allow(dead_code)]
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code, reason = "other tests use the rest")]
 mod world;
 
 use bytes::Bytes;
