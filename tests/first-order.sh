@@ -2,26 +2,7 @@
 # Starts the system as a newcomer does and pastes the steps that `orderflow demo` prints.
 # Usage: tests/first-order.sh <the orderflow program>, with grpcurl on PATH.
 set -euo pipefail
-
-orderflow=$(realpath "$1")
-directory=$(mktemp -d)
-gateway=127.0.0.1:18080
-"$orderflow" up --ephemeral --directory "$directory" --listen "$gateway" >"$directory/out" &
-pid=$!
-cleanup() {
-  kill -INT "$pid" 2>/dev/null && wait "$pid" || true
-  rm -rf "$directory"
-}
-trap cleanup EXIT
-
-for _ in $(seq 1200); do
-  grep -q 'is ready' "$directory/out" && break
-  kill -0 "$pid" || { cat "$directory/out"; exit 1; }
-  sleep 0.1
-done
-cat "$directory/out"
-
-expect() { grep -q -- "$1" <<<"$2" || { printf 'expected %s in:\n%s\n' "$1" "$2"; exit 1; }; }
+source "$(dirname "$0")/system.sh" "$1"
 
 services=$(grpcurl -plaintext "$gateway" list)
 expect 'orderflow.order.v1.OrderService' "$services"

@@ -180,8 +180,12 @@ fn print_table(args: &Args, system: &System, mongodb: &MongoDb, log: &Path, took
     let rows = [
         (
             "gateway",
-            format!("{}  gRPC, gRPC-Web, reflection, health", system.gateway),
+            format!(
+                "{}  gRPC, gRPC-Web, HTTP/JSON, reflection, health",
+                system.gateway
+            ),
         ),
+        ("docs", format!("http://{}/docs", system.gateway)),
         (
             "services",
             format!(

@@ -82,6 +82,7 @@ fn it_starts_stops_and_starts_again_with_what_it_had() {
     let directory = Directory::new("up");
     let (mut running, table) = start(&directory.0);
     assert!(table.contains("grpcurl -plaintext 127.0.0.1:"), "{table}");
+    assert!(table.contains("docs      http://127.0.0.1:"), "{table}");
     let made = secrets(&directory.0);
     assert!(!table.contains(made.lines().next().unwrap().split_once('=').unwrap().1));
 

@@ -9,11 +9,20 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_web::GrpcWebLayer;
 use tower::ServiceBuilder;
 
-use crate::{Error, json::Json, limit::MAX_MESSAGE_BYTES, reflection, relay::Relay, web};
+use crate::{
+    Error,
+    json::Json,
+    limit::MAX_MESSAGE_BYTES,
+    pages::{self, Pages},
+    reflection,
+    relay::Relay,
+    web,
+};
 
 /// All that the gateway answers to. Around it, applied by the server that serves it: the trace, so that every answer names
 /// one, refusals too.
 pub(crate) fn routes<H: Health>(
+    pages: Pages,
     authorizer: Arc<Authorizer>,
     relay: Arc<Relay>,
     health: HealthServer<H>,
@@ -22,6 +31,8 @@ pub(crate) fn routes<H: Health>(
     let json = Arc::new(Json::new(orderflow_proto::descriptors())?);
     // Outermost first.
     let layers = ServiceBuilder::new()
+        // Pages for people, which call nothing.
+        .layer(from_fn_with_state(Arc::new(pages), pages::serve))
         // Tells the kinds of calls apart, and makes gRPC of JSON. First, since all that follows answers in gRPC's terms.
         .layer(from_fn_with_state(json, web::admit))
         // Makes gRPC of gRPC-Web. Before the policy, so that refusals reach browsers as gRPC-Web too.

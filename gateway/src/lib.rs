@@ -8,6 +8,8 @@ mod health;
 mod json;
 mod limit;
 mod message;
+mod openapi;
+mod pages;
 mod policy;
 mod reflection;
 mod relay;
@@ -28,6 +30,7 @@ use tokio::net::TcpListener;
 pub use config::Config;
 pub use error::{Error, Unsupported};
 
+use pages::Pages;
 use relay::Relay;
 use upstream::Upstreams;
 
@@ -47,6 +50,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
     });
     let names: Vec<_> = services.iter().map(|(name, _)| name.as_str()).collect();
     let (health, health_server) = Health::starting(names).await;
+    let pages = Pages::new(openapi::document(pool)?, keys.clone(), health.clone());
 
     let follow_keys = follow_keys(
         keys.clone(),
@@ -60,7 +64,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
         pending().await
     };
 
-    let routes = edge::routes(authorizer, relay, health_server)?;
+    let routes = edge::routes(pages, authorizer, relay, health_server)?;
     tokio::select! {
         () = serve::serve("gateway", config.serving, listener, routes, shutdown) => Ok(()),
         never = follow => never,
@@ -70,25 +74,32 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
 /// The program: serves, or does what its command line says instead.
 pub async fn main() -> ExitCode {
     const POLICY: &str = "policy";
+    const OPENAPI: &str = "openapi";
     let about = About {
         name: "gateway",
         binary: "orderflow-gateway",
         summary: "The edge of OrderFlow: checks who calls and relays gRPC and gRPC-Web to the services",
     };
     let command = program::command::<Config>(&about)
-        .subcommand(clap::Command::new(POLICY).about("Prints who may call which method"));
-    match command.get_matches().subcommand_name() {
-        Some(program::HEALTH) => program::health::<Config>(&about).await,
-        Some(POLICY) => match policy::table(orderflow_proto::descriptors()) {
-            Ok(table) => {
-                print!("{table}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("{}: {error}", about.binary);
-                ExitCode::FAILURE
-            }
-        },
-        _ => program::serve(&about, run).await,
+        .subcommand(clap::Command::new(POLICY).about("Prints who may call which method"))
+        .subcommand(
+            clap::Command::new(OPENAPI).about("Prints the description of the HTTP/JSON API"),
+        );
+    let pool = orderflow_proto::descriptors();
+    let text = match command.get_matches().subcommand_name() {
+        Some(program::HEALTH) => return program::health::<Config>(&about).await,
+        Some(POLICY) => policy::table(pool).map_err(Error::from),
+        Some(OPENAPI) => openapi::document(pool).map_err(Error::from),
+        _ => return program::serve(&about, run).await,
+    };
+    match text {
+        Ok(text) => {
+            println!("{}", text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{}: {error}", about.binary);
+            ExitCode::FAILURE
+        }
     }
 }

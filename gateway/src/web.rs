@@ -21,9 +21,6 @@ use http_body::Frame;
 
 use crate::json::Json;
 
-const ABOUT: &str =
-    "OrderFlow speaks gRPC, gRPC-Web and HTTP/JSON here. Its reflection lists the methods.\n";
-
 /// How a call is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
@@ -41,10 +38,7 @@ pub(crate) async fn admit(
     next: Next,
 ) -> Response {
     let Some(protocol) = Protocol::named_in(request.headers(), &CONTENT_TYPE) else {
-        return match (request.method(), request.uri().path()) {
-            (&Method::GET | &Method::HEAD, "/") => ABOUT.into_response(),
-            _ => json.call(request, next).await,
-        };
+        return json.call(request, next).await;
     };
     if request.method() != Method::POST {
         return only_post();

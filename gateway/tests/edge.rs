@@ -324,11 +324,6 @@ async fn what_is_no_call_gets_an_answer_in_http() {
             }
             http(http2, request.body(Full::default()).unwrap()).await
         };
-        let root = ask(Method::GET, "/", None).await;
-        assert_eq!(root.status(), StatusCode::OK);
-        let text = root.into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 1);
-
         for kind in [None, Some("application/grpc"), Some("application/grpc-web")] {
             let get = ask(Method::GET, GET_ORDER, kind).await;
             assert_eq!(get.status(), StatusCode::METHOD_NOT_ALLOWED, "{kind:?}");

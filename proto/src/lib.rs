@@ -2,7 +2,10 @@
 
 use std::sync::LazyLock;
 
-use prost_reflect::{DescriptorPool, FileDescriptor, MethodDescriptor};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, FileDescriptor, MethodDescriptor,
+    prost::Message,
+};
 
 /// Generated code, one module a proto package.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
@@ -50,8 +53,16 @@ pub fn descriptors() -> &'static DescriptorPool {
 
 /// The policy that a method declares by `option (orderflow.options.v1.auth)`; `None` if it declares none.
 pub fn auth(method: &MethodDescriptor) -> Option<options::v1::Auth> {
-    let extension = descriptors().get_extension_by_name("orderflow.options.v1.auth")?;
-    let options = method.options();
+    option(&method.options(), "orderflow.options.v1.auth")
+}
+
+/// What a field may hold, by `option (orderflow.options.v1.field)`; nothing in particular if it says nothing.
+pub fn field(field: &FieldDescriptor) -> options::v1::Field {
+    option(&field.options(), "orderflow.options.v1.field").unwrap_or_default()
+}
+
+fn option<T: Message + Default>(options: &DynamicMessage, name: &str) -> Option<T> {
+    let extension = descriptors().get_extension_by_name(name)?;
     if !options.has_extension(&extension) {
         return None;
     }
@@ -107,6 +118,8 @@ mod tests {
             .find(|m| m.name() == "CreateOrder")
             .unwrap();
         assert_eq!(auth(&method).unwrap().access(), Access::User);
+        let lines = method.input().get_field_by_name("lines").unwrap();
+        assert_eq!(field(&lines).max_items, Some(100));
 
         let file = service.parent_file();
         let comments: Vec<_> = file

@@ -1,6 +1,13 @@
 //! Health that tells the truth: NOT_SERVING until a probe succeeds, and again when it fails or the service stops.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -33,6 +40,7 @@ pub const PATHS: [&str; 3] = [
 #[derive(Clone)]
 pub struct Health {
     reporter: HealthReporter,
+    is_ready: Arc<AtomicBool>,
 }
 
 impl Health {
@@ -41,7 +49,10 @@ impl Health {
         names: impl IntoIterator<Item = &str>,
     ) -> (Self, HealthServer<impl health_server::Health>) {
         let (reporter, server) = health_reporter();
-        let health = Self { reporter };
+        let health = Self {
+            reporter,
+            is_ready: Arc::default(),
+        };
         // tonic-health says SERVING for "" unless told otherwise.
         for name in names.into_iter().chain([""]) {
             health.set(name, false).await;
@@ -57,6 +68,14 @@ impl Health {
             ServingStatus::NotServing
         };
         self.reporter.set_service_status(name, status).await;
+        if name.is_empty() {
+            self.is_ready.store(ready, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the whole server is ready, as was said last.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
     }
 
     /// Keeps the health of `name` and "" at what `probe` says, until shutdown, which makes both NOT_SERVING.

@@ -24,10 +24,14 @@ use prost_reflect::DescriptorPool;
 use tonic::{Code, Status};
 
 use crate::message::in_time;
-use routes::{Binding, Found, Routes};
+use routes::{Found, Routes};
 use template::Path;
 
+pub(crate) use field::{FieldPath, is_well_known};
 pub use routes::Unsupported;
+pub(crate) use routes::{Binding, Body, bindings};
+pub(crate) use status::to_http;
+pub(crate) use template::Segment;
 
 /// Answers calls in JSON.
 pub(crate) struct Json {

@@ -309,7 +309,7 @@ mod tests {
                 product,
                 r#"{"price": {"minorUnits": 5}, "description": ""}"#
             ),
-            "description,price"
+            "price,description"
         );
         assert_eq!(mask(product, r#"{"description": null}"#), "description");
         assert_eq!(mask(product, r#"{"id": "p", "name": "n"}"#), "name");

@@ -19,6 +19,7 @@ mod input;
 mod inventory;
 mod json;
 mod killing;
+mod limits;
 mod listing;
 mod moving;
 mod orders;

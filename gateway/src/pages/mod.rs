@@ -1,0 +1,103 @@
+//! The gateway's own pages: what a browser or `curl` finds here besides the API.
+
+mod docs;
+mod file;
+mod home;
+mod jwks;
+mod probes;
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{
+    HeaderValue, Method, StatusCode,
+    header::{
+        ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    },
+};
+use orderflow_chassis::health::Health;
+use orderflow_identity::KeyRing;
+
+use file::File;
+
+/// All that a page may load comes from here, scripts and styles only from files, and nobody may frame it.
+const CONTENT_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
+/// What the pages show.
+pub(crate) struct Pages {
+    openapi: File,
+    keys: KeyRing,
+    health: Health,
+}
+
+impl Pages {
+    /// With this description of the API.
+    pub(crate) fn new(openapi: String, keys: KeyRing, health: Health) -> Self {
+        Self {
+            openapi: File::new("application/json", openapi),
+            keys,
+            health,
+        }
+    }
+
+    /// The page of this path, if it is one of these.
+    fn answer(&self, request: &Request) -> Option<Response> {
+        let headers = request.headers();
+        Some(match request.uri().path() {
+            "/" => home::answer(headers),
+            "/openapi.json" => self.openapi.answer(headers),
+            "/.well-known/jwks.json" => jwks::answer(&self.keys),
+            "/livez" => probes::live(),
+            "/readyz" => probes::ready(&self.health),
+            path => docs::answer(path, headers)?,
+        })
+    }
+}
+
+/// Answers for the pages; everything else goes on.
+pub(crate) async fn serve(
+    State(pages): State<Arc<Pages>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(mut response) = pages.answer(&request) else {
+        return next.run(request).await;
+    };
+    match *request.method() {
+        Method::GET | Method::HEAD => {}
+        _ => response = only_get(),
+    }
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, CONTENT_POLICY);
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(X_CONTENT_TYPE_OPTIONS, nosniff);
+    let no_referrer = HeaderValue::from_static("no-referrer");
+    headers.insert(REFERRER_POLICY, no_referrer);
+    response
+}
+
+fn only_get() -> Response {
+    (
+        StatusCode::METHOD_NOT_ALLOWED,
+        [(ALLOW, "GET, HEAD")],
+        "this page can only be read\n",
+    )
+        .into_response()
+}
+
+/// An answer that nobody keeps.
+fn fresh(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response {
+    let headers = [
+        (CONTENT_TYPE, content_type),
+        (http::header::CACHE_CONTROL, "no-store"),
+    ];
+    (status, headers, body.into()).into_response()
+}
