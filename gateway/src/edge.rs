@@ -3,17 +3,29 @@
 use std::sync::Arc;
 
 use axum::{extract::Request, middleware::from_fn_with_state};
+use orderflow_chassis::malformed;
 use orderflow_identity::{Authorize, Authorizer};
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_web::GrpcWebLayer;
 use tower::ServiceBuilder;
+use tower_http::cors::CorsLayer;
 
-use crate::{Error, json::Json, limit::MAX_MESSAGE_BYTES, reflection, relay::Relay, web};
+use crate::{
+    Error,
+    json::Json,
+    limit::MAX_MESSAGE_BYTES,
+    rate::{self, Rates},
+    reflection,
+    relay::Relay,
+    web,
+};
 
 /// All that the gateway answers to. Around it, applied by the server that serves it: the trace, so that every answer names
 /// one, refusals too.
 pub(crate) fn routes<H: Health>(
+    cors: CorsLayer,
+    rates: Arc<Rates>,
     authorizer: Arc<Authorizer>,
     relay: Arc<Relay>,
     health: HealthServer<H>,
@@ -22,7 +34,11 @@ pub(crate) fn routes<H: Health>(
     let json = Arc::new(Json::new(orderflow_proto::descriptors())?);
     // Outermost first.
     let layers = ServiceBuilder::new()
-        // Tells the kinds of calls apart, and makes gRPC of JSON. First, since all that follows answers in gRPC's terms.
+        // Which pages may read the answers. Around everything, or a browser would keep refusals from the page that caused them.
+        .layer(cors)
+        // How often an address may call: before anything is done for it.
+        .layer(from_fn_with_state(rates.clone(), rate::per_address))
+        // Tells the kinds of calls apart, and makes gRPC of JSON. Here, since all that follows answers in gRPC's terms.
         .layer(from_fn_with_state(json, web::admit))
         // Makes gRPC of gRPC-Web. Before the policy, so that refusals reach browsers as gRPC-Web too.
         .layer(GrpcWebLayer::new())
@@ -33,8 +49,11 @@ pub(crate) fn routes<H: Health>(
         .add_service(v1.max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(v1alpha.max_decoding_message_size(MAX_MESSAGE_BYTES))
         .into_axum_router()
+        .layer(malformed::layer())
         // What is not the gateway's own is an upstream's.
         .fallback(move |request: Request| relay.clone().call(request))
+        // How often a user may call, now that it is known who calls.
+        .layer(from_fn_with_state(rates, rate::per_caller))
         .layer(layers);
     Ok(router.into())
 }

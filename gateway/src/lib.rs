@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod client;
 mod config;
+mod cors;
 mod deadline;
 mod edge;
 mod error;
@@ -9,6 +11,7 @@ mod json;
 mod limit;
 mod message;
 mod policy;
+mod rate;
 mod reflection;
 mod relay;
 mod upstream;
@@ -25,9 +28,13 @@ use orderflow_chassis::{
 use orderflow_identity::{Audience, Authorizer, KeyRing, Verifier, service::follow_keys};
 use tokio::net::TcpListener;
 
+pub use client::Proxies;
 pub use config::Config;
+pub use cors::Origins;
 pub use error::{Error, Unsupported};
+pub use rate::Limits;
 
+use rate::Rates;
 use relay::Relay;
 use upstream::Upstreams;
 
@@ -48,6 +55,8 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
     let names: Vec<_> = services.iter().map(|(name, _)| name.as_str()).collect();
     let (health, health_server) = Health::starting(names).await;
 
+    let rates = Arc::new(Rates::new(config.limits, pool));
+    let cors = cors::layer(config.cors_origins);
     let follow_keys = follow_keys(
         keys.clone(),
         upstreams.user.clone(),
@@ -60,7 +69,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
         pending().await
     };
 
-    let routes = edge::routes(authorizer, relay, health_server)?;
+    let routes = edge::routes(cors, rates, authorizer, relay, health_server)?;
     tokio::select! {
         () = serve::serve("gateway", config.serving, listener, routes, shutdown) => Ok(()),
         never = follow => never,
@@ -79,9 +88,9 @@ pub async fn main() -> ExitCode {
         .subcommand(clap::Command::new(POLICY).about("Prints who may call which method"));
     match command.get_matches().subcommand_name() {
         Some(program::HEALTH) => program::health::<Config>(&about).await,
-        Some(POLICY) => match policy::table(orderflow_proto::descriptors()) {
-            Ok(table) => {
-                print!("{table}");
+        Some(POLICY) => match policy::page(orderflow_proto::descriptors()) {
+            Ok(page) => {
+                print!("{page}");
                 ExitCode::SUCCESS
             }
             Err(error) => {

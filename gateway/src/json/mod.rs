@@ -28,6 +28,7 @@ use routes::{Binding, Found, Routes};
 use template::Path;
 
 pub use routes::Unsupported;
+pub(crate) use status::to_http;
 
 /// Answers calls in JSON.
 pub(crate) struct Json {
