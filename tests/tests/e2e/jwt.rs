@@ -19,7 +19,7 @@ use tonic::Code;
 
 use crate::{
     forger::{Forger, content},
-    wire::{ADMITTED, Caller, Headers, MALFORMED, Place, bearer},
+    wire::{ADMITTED, Caller, Headers, MALFORMED, Place, bearer, in_http, methods},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -588,6 +588,19 @@ async fn no_forged_token_is_taken_for_a_users_and_nothing_is_fetched() {
     attacks.extend(workshop.elsewhere());
     assert!(attacks.len() > 200);
 
+    let get_me = methods()
+        .into_iter()
+        .find(|method| method.name() == "GetMe")
+        .unwrap();
+    let get_me = in_http(&get_me).unwrap();
+    assert_eq!(
+        caller
+            .call_in_http(&get_me, &bearer(&workshop.genuine()))
+            .await
+            .0,
+        200
+    );
+
     let mut let_in = Vec::new();
     for (what, headers) in &attacks {
         for place in Place::ALL {
@@ -597,6 +610,12 @@ async fn no_forged_token_is_taken_for_a_users_and_nothing_is_fetched() {
             {
                 let_in.push(format!("{what}, {place:?}: {refusal:?}"));
             }
+        }
+    }
+    for (what, headers) in &attacks {
+        let answer = caller.call_in_http(&get_me, headers).await;
+        if answer != (401, "TOKEN_REQUIRED".to_owned()) {
+            let_in.push(format!("{what}, in JSON: {answer:?}"));
         }
     }
     assert!(let_in.is_empty(), "{}", let_in.join("\n"));

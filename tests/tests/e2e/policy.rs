@@ -15,7 +15,7 @@ use tonic::Code;
 
 use crate::{
     forger::Forger,
-    wire::{ADMITTED, Caller, Headers, MALFORMED, Place, bearer, methods, path},
+    wire::{ADMITTED, Caller, Headers, MALFORMED, Place, Wire, bearer, in_http, methods, path},
 };
 
 /// Who calls.
@@ -140,6 +140,33 @@ async fn every_method_admits_whom_the_contract_says_and_nobody_else() {
                     method.full_name()
                 );
             }
+        }
+        // In JSON nothing that is malformed comes as far as the policy. What is refused by it is told by the reason.
+        let Some(call) = in_http(&method) else {
+            assert_eq!(auth.access(), Access::Service, "{}", method.full_name());
+            continue;
+        };
+        for (name, who, headers) in &callers {
+            let gateway = Place::Gateway(Wire::Grpc);
+            let refused = match expected(&auth, who, gateway, true) {
+                (Code::InvalidArgument, _) => None,
+                (Code::Unauthenticated, reason) => Some((401, reason.to_owned())),
+                (_, reason) => Some((403, reason.to_owned())),
+            };
+            let answer = caller.call_in_http(&call, headers).await;
+            let by_policy = [
+                "TOKEN_REQUIRED",
+                "ROLE_REQUIRED",
+                "UNKNOWN_PATH",
+                "UNKNOWN_METHOD",
+            ];
+            let is_refused = by_policy.contains(&answer.1.as_str());
+            assert_eq!(
+                is_refused.then_some(answer),
+                refused,
+                "{} by {name} in JSON",
+                method.full_name()
+            );
         }
     }
 }

@@ -118,6 +118,34 @@ impl<'a> Caller<'a> {
         self.send(place, path, headers, body).await
     }
 
+    /// How such a call ends: HTTP's code, and the reason if there is one.
+    pub(crate) async fn call_in_http(
+        &self,
+        (verb, path, body): &(&'static str, String, &'static str),
+        headers: &Headers,
+    ) -> (u16, String) {
+        let mut request = Request::builder()
+            .method(verb.to_uppercase().as_str())
+            .uri(format!("http://{}{path}", self.world.system.gateway));
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let request = request.body(Full::from(*body)).unwrap();
+        let response = self.client.request(request).await.unwrap();
+        let code = response.status().as_u16();
+        if code == 200 {
+            // It may be a stream without an end.
+            return (code, String::new());
+        }
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let status: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let reason = status["details"][0]["reason"].as_str().unwrap_or_default();
+        (code, reason.to_owned())
+    }
+
     /// How a call with this body ends.
     pub(crate) async fn send(
         &self,
@@ -144,6 +172,34 @@ impl<'a> Caller<'a> {
             .find_map(Status::from_header_map)
             .unwrap_or_else(|| panic!("{place:?} {path}: no status"))
     }
+}
+
+/// A call in HTTP's terms, with nothing in it that is not needed; `None` for a method that has none.
+pub(crate) fn in_http(method: &MethodDescriptor) -> Option<(&'static str, String, &'static str)> {
+    let extension = orderflow_proto::descriptors()
+        .get_extension_by_name("google.api.http")
+        .unwrap();
+    let options = method.options();
+    let rule = options.get_extension(&extension).into_owned();
+    let rule = rule.as_message().unwrap();
+    let text = |name| {
+        rule.get_field_by_name(name)
+            .unwrap()
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let verbs = ["get", "put", "post", "delete", "patch"];
+    let verb = verbs
+        .into_iter()
+        .find(|verb| rule.has_field_by_name(verb))?;
+    let mut path = text(verb);
+    while let Some((before, rest)) = path.split_once('{') {
+        let (_, after) = rest.split_once('}').unwrap();
+        path = format!("{before}{:032}{after}", 0);
+    }
+    let body = if text("body").is_empty() { "" } else { "{}" };
+    Some((verb, path, body))
 }
 
 /// The trailers that gRPC-Web has in the last frame of the body.
