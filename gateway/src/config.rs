@@ -8,6 +8,8 @@ use orderflow_chassis::{
 };
 use orderflow_identity::service::ServiceIdentity;
 
+use crate::{cors::Origins, rate::Limits};
+
 /// What the gateway has to be told.
 pub struct Config {
     /// Where to listen.
@@ -24,6 +26,10 @@ pub struct Config {
     pub tls: channel::Tls,
     /// As whom the gateway asks the user service for its keys. It vouches for no caller: they bring tokens of their own.
     pub service: ServiceIdentity,
+    /// The sites whose pages may call.
+    pub cors_origins: Origins,
+    /// How often clients may call.
+    pub limits: Limits,
 }
 
 impl Configuration for Config {
@@ -53,6 +59,12 @@ impl Configuration for Config {
         let service = s.check("SERVICE_KEY", key, |key| {
             ServiceIdentity::new("gateway", key.expose())
         });
+        let cors_origins = s.or(
+            "CORS_ORIGINS",
+            "",
+            "sites whose pages may call, separated by commas: https://shop.example",
+        );
+        let limits = limits(&mut s);
         let help = s.help();
         let config = s.finish(|| {
             Some(Self {
@@ -63,6 +75,8 @@ impl Configuration for Config {
                 order_url: order?,
                 tls: tls?,
                 service: service?,
+                cors_origins: cors_origins?,
+                limits: limits?,
             })
         });
         (help, config)
@@ -75,6 +89,32 @@ impl Configuration for Config {
     fn serving(&self) -> &serve::Options {
         &self.serving
     }
+}
+
+fn limits(s: &mut Settings) -> Option<Limits> {
+    let per_address = s.or(
+        "RATE_PER_ADDRESS",
+        // One address may be a whole company, or the load balancer in front of everybody.
+        "off",
+        "requests of one address: 20/s, 6000/m, off",
+    );
+    let per_user = s.or("RATE_PER_USER", "60000/m", "calls of one user");
+    let sign_ins = s.or(
+        "RATE_OF_SIGN_INS",
+        "300/m",
+        "registrations and logins of one address",
+    );
+    let trusted_proxies = s.or(
+        "TRUSTED_PROXIES",
+        "",
+        "addresses or networks, separated by commas, whose x-forwarded-for names the client",
+    );
+    Some(Limits {
+        per_address: per_address?,
+        per_user: per_user?,
+        sign_ins: sign_ins?,
+        trusted_proxies: trusted_proxies?,
+    })
 }
 
 #[cfg(test)]
@@ -104,9 +144,14 @@ mod tests {
             ("CATALOG_URL", "http://catalog:7002/api"),
             ("ORDER_URL", "ftp://order:7003"),
             ("SERVICE_KEY", "short"),
+            ("CORS_ORIGINS", "*"),
+            ("RATE_PER_ADDRESS", "5"),
+            ("RATE_PER_USER", "0/s"),
+            ("RATE_OF_SIGN_INS", "many"),
+            ("TRUSTED_PROXIES", "everybody"),
         ])
         .err()
         .unwrap();
-        assert_eq!(wrong.len(), 4, "{wrong:?}");
+        assert_eq!(wrong.len(), 9, "{wrong:?}");
     }
 }

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod client;
 mod config;
+mod cors;
 mod deadline;
 mod edge;
 mod error;
@@ -11,6 +13,7 @@ mod message;
 mod openapi;
 mod pages;
 mod policy;
+mod rate;
 mod reflection;
 mod relay;
 mod upstream;
@@ -27,10 +30,14 @@ use orderflow_chassis::{
 use orderflow_identity::{Audience, Authorizer, KeyRing, Verifier, service::follow_keys};
 use tokio::net::TcpListener;
 
+pub use client::Proxies;
 pub use config::Config;
+pub use cors::Origins;
 pub use error::{Error, Unsupported};
+pub use rate::Limits;
 
 use pages::Pages;
+use rate::Rates;
 use relay::Relay;
 use upstream::Upstreams;
 
@@ -52,6 +59,8 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
     let (health, health_server) = Health::starting(names).await;
     let pages = Pages::new(openapi::document(pool)?, keys.clone(), health.clone());
 
+    let rates = Arc::new(Rates::new(config.limits, pool));
+    let cors = cors::layer(config.cors_origins);
     let follow_keys = follow_keys(
         keys.clone(),
         upstreams.user.clone(),
@@ -64,7 +73,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
         pending().await
     };
 
-    let routes = edge::routes(pages, authorizer, relay, health_server)?;
+    let routes = edge::routes(pages, cors, rates, authorizer, relay, health_server)?;
     tokio::select! {
         () = serve::serve("gateway", config.serving, listener, routes, shutdown) => Ok(()),
         never = follow => never,
@@ -88,7 +97,7 @@ pub async fn main() -> ExitCode {
     let pool = orderflow_proto::descriptors();
     let text = match command.get_matches().subcommand_name() {
         Some(program::HEALTH) => return program::health::<Config>(&about).await,
-        Some(POLICY) => policy::table(pool).map_err(Error::from),
+        Some(POLICY) => policy::page(pool).map_err(Error::from),
         Some(OPENAPI) => openapi::document(pool).map_err(Error::from),
         _ => return program::serve(&about, run).await,
     };

@@ -26,22 +26,36 @@ pub(crate) fn public_services(pool: &DescriptorPool) -> impl Iterator<Item = Str
         .map(|service| service.full_name().to_owned())
 }
 
-/// A line for each method of the contract: its path, and who may call it.
-pub(crate) fn table(pool: &DescriptorPool) -> Result<String, Unprotected> {
+/// A page with a line for each method of the contract: its path, and who may call it.
+pub(crate) fn page(pool: &DescriptorPool) -> Result<String, Unprotected> {
     let policy = Policy::read(pool, |_| true)?;
     let path = |m: MethodDescriptor| format!("/{}/{}", m.parent_service().full_name(), m.name());
-    let paths: Vec<_> = pool
+    let rows: Vec<_> = pool
         .services()
         .flat_map(|service| service.methods().map(path).collect::<Vec<_>>())
+        .map(|path| {
+            let who = policy.rule(&path).map(who).unwrap_or_default();
+            (format!("`{path}`"), who)
+        })
         .collect();
-    let width = paths.iter().map(String::len).max().unwrap_or(0);
-    let mut table = String::new();
-    for path in paths {
-        let who = policy.rule(&path).map(who).unwrap_or_default();
-        let _ = writeln!(table, "{path:width$}  {who}");
+    let width =
+        |cells: &mut dyn Iterator<Item = &String>| cells.map(String::len).max().unwrap_or(0);
+    let paths = width(&mut rows.iter().map(|(path, _)| path));
+    let whos = width(&mut rows.iter().map(|(_, who)| who));
+    let mut page = format!("{HEADING}\n| {:paths$} | {:whos$} |\n", "method", "who");
+    let _ = writeln!(page, "|{:-<1$}|{2:-<3$}|", "", paths + 2, "", whos + 2);
+    for (path, who) in rows {
+        let _ = writeln!(page, "| {path:paths$} | {who:whos$} |");
     }
-    Ok(table)
+    Ok(page)
 }
+
+const HEADING: &str = "\
+# Who may call what
+
+As each method's `option (orderflow.options.v1.auth)` says. `orderflow-gateway policy` prints this page. Whose order or product it
+is, the services judge by themselves.
+";
 
 fn who(rule: &Rule) -> String {
     match rule {
@@ -77,18 +91,55 @@ mod tests {
             panic!("another error");
         };
         assert!(methods.contains(&"grpc.health.v1.Health.Check".to_owned()));
-        assert!(table(&pool).is_err());
+        assert!(page(&pool).is_err());
     }
 
     #[test]
-    fn the_table_says_who() {
-        let table = table(orderflow_proto::descriptors()).unwrap();
+    fn the_page_says_who() {
+        let page = page(orderflow_proto::descriptors()).unwrap();
         let who = |method: &str| {
-            let line = table.lines().find(|line| line.contains(method)).unwrap();
-            line.split_once("  ").unwrap().1.trim()
+            let line = page.lines().find(|line| line.contains(method)).unwrap();
+            line.split('|').nth(2).unwrap().trim()
         };
         assert_eq!(who("UserService/Login"), "anybody");
         assert_eq!(who("OrderService/CreateOrder"), "any user");
         assert!(who("InventoryService/Reserve").starts_with("services only"));
+    }
+
+    #[test]
+    fn what_is_documented_is_what_the_contract_says() {
+        const HOW: &str = "cargo run -p orderflow-gateway -- policy > docs/policy.md";
+        let page = page(orderflow_proto::descriptors()).unwrap();
+        assert!(include_str!("../../docs/policy.md") == page, "{HOW}");
+    }
+
+    /// The README says in its own words whose the resources are; about tokens it says what the contract does.
+    #[test]
+    fn the_readme_names_every_public_method_and_whether_it_takes_a_token() {
+        let rows = include_str!("../../README.md").lines().filter_map(|line| {
+            let (methods, who) = line
+                .strip_prefix("| `")?
+                .strip_suffix(" |")?
+                .split_once(" | ")?;
+            let (service, methods) = methods.split_once("`: ")?;
+            let package = service.strip_suffix("Service")?.to_lowercase();
+            let service = format!("/orderflow.{package}.v1.{service}");
+            Some((service, methods.split(", "), who))
+        });
+        let mut documented: Vec<_> = rows
+            .flat_map(|(service, methods, who)| {
+                methods.map(move |method| (format!("{service}/{method}"), who == "anybody"))
+            })
+            .collect();
+        let own: Vec<_> = health::PATHS.into_iter().chain(REFLECTION).collect();
+        let mut declared: Vec<_> = read(orderflow_proto::descriptors())
+            .unwrap()
+            .rules()
+            .filter(|(path, _)| !own.contains(path))
+            .map(|(path, rule)| (path.to_owned(), *rule == Rule::Public))
+            .collect();
+        documented.sort();
+        declared.sort();
+        assert_eq!(documented, declared);
     }
 }

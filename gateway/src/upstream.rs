@@ -92,6 +92,7 @@ mod tests {
     use orderflow_identity::service::ServiceIdentity;
 
     use super::*;
+    use crate::{Limits, Origins};
 
     fn upstreams() -> Upstreams {
         let url: ServiceUrls = "http://127.0.0.1:1".parse().unwrap();
@@ -103,6 +104,8 @@ mod tests {
             catalog_url: url.clone(),
             order_url: url,
             service: ServiceIdentity::new("gateway", "0123456789abcdef0123456789abcdef").unwrap(),
+            cors_origins: Origins::default(),
+            limits: Limits::off(),
         })
     }
 

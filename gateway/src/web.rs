@@ -18,8 +18,9 @@ use http::{
     header::{ACCEPT, ALLOW, CONTENT_TYPE},
 };
 use http_body::Frame;
+use tonic::Status;
 
-use crate::json::Json;
+use crate::json::{self, Json};
 
 /// How a call is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,11 +52,7 @@ pub(crate) async fn admit(
         )
             .into_response(),
         Protocol::Web | Protocol::WebText => {
-            // Asked for nothing that it can have, the answer comes as the request did.
-            let answer = match Protocol::named_in(request.headers(), &ACCEPT) {
-                Some(accepted) if accepted != Protocol::Grpc => accepted,
-                _ => protocol,
-            };
+            let answer = protocol.of_answer(request.headers());
             let headers = request.headers_mut();
             headers.insert(CONTENT_TYPE, protocol.content_type());
             headers.insert(ACCEPT, answer.content_type());
@@ -63,6 +60,17 @@ pub(crate) async fn admit(
             response.map(|body| Body::new(FramesOnly(body)))
         }
     }
+}
+
+/// An error in the form of the call that it answers, from where nothing has been made gRPC yet.
+pub(crate) fn refuse(headers: &HeaderMap, status: Status) -> Response {
+    let Some(protocol) = Protocol::named_in(headers, &CONTENT_TYPE) else {
+        return json::to_http(&status);
+    };
+    let mut response = status.into_http();
+    let content_type = protocol.of_answer(headers).content_type();
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
 }
 
 fn only_post() -> Response {
@@ -91,6 +99,14 @@ impl Protocol {
             Some(Self::WebText)
         } else {
             None
+        }
+    }
+
+    /// How the answer comes: as it is asked for, or as the request did where that cannot be had.
+    fn of_answer(self, headers: &HeaderMap) -> Self {
+        match Self::named_in(headers, &ACCEPT) {
+            Some(accepted) if accepted != Self::Grpc && self != Self::Grpc => accepted,
+            _ => self,
         }
     }
 

@@ -5,6 +5,13 @@ mod upstreams;
 #[cfg(test)]
 mod world;
 
+#[cfg(test)]
+#[path = "edge/cors.rs"]
+mod cors;
+#[cfg(test)]
+#[path = "edge/rates.rs"]
+mod rates;
+
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -302,8 +309,34 @@ async fn messages_are_whole_and_of_a_mebibyte_at_most() {
         let cut = whole[..whole.len() - 1].to_vec();
         assert_eq!(send(cut).await, Code::InvalidArgument, "{wire:?}");
     }
+    for wire in Wire::ALL {
+        let whole = framed(&order("o-1").encode_to_vec());
+        let mut longer = whole.clone();
+        longer[4] += 1;
+        let mut shorter = whole.clone();
+        shorter[4] -= 1;
+        for (what, body) in [
+            ("half a prefix", whole[..3].to_vec()),
+            ("a prefix alone", whole[..5].to_vec()),
+            ("a length too long", longer),
+            ("a length too short", shorter),
+            ("an enormous length", [&[0][..], &[255; 4], &whole].concat()),
+        ] {
+            let call = world.call(wire, GET_ORDER, &order("o")).signed_in();
+            let code = call.body(body).send().await.code();
+            let refused = [Code::InvalidArgument, Code::ResourceExhausted];
+            assert!(refused.contains(&code), "{wire:?} {what}: {code:?}");
+        }
+    }
     for wire in [Wire::Text1, Wire::Text2] {
-        for text in ["AAAA=AAA", "AAAAAA==AAAA", "!!!!", "AAAAA"] {
+        for text in [
+            "AAAA=AAA",
+            "AAAAAA==AAAA",
+            "AAAAAA==AAAAAA==",
+            "!!!!",
+            "AAAAA",
+            "AAA\0",
+        ] {
             let call = world.call(wire, GET_ORDER, &order("o")).signed_in();
             let answer = call.body(text.into()).send().await;
             assert_eq!(answer.code(), Code::InvalidArgument, "{wire:?} {text}");

@@ -4,6 +4,7 @@ pub mod channel;
 pub mod config;
 pub mod deadline;
 pub mod health;
+pub mod malformed;
 pub mod program;
 pub mod serve;
 pub mod task;

@@ -78,6 +78,11 @@ impl Policy {
         self
     }
 
+    /// Every path with its rule.
+    pub fn rules(&self) -> impl Iterator<Item = (&str, &Rule)> {
+        self.rules.iter().map(|(path, rule)| (path.as_str(), rule))
+    }
+
     /// The rule of a path.
     pub fn rule(&self, path: &str) -> Option<&Rule> {
         self.rules.get(path)

@@ -155,7 +155,7 @@ impl Verifier {
         let generation = self.keys.generation();
         let known = self.remembered.get(token);
         if let Some(verified) = known.filter(|known| known.generation == generation) {
-            return if verified.expiry.0 + LEEWAY.as_secs() < now() {
+            return if verified.expiry.0.saturating_add(LEEWAY.as_secs()) < now() {
                 self.remembered.remove(token);
                 Err(Rejected::Expired)
             } else {
@@ -288,6 +288,16 @@ mod tests {
         assert_eq!(verify("exp", now() - 120), Err(Rejected::Expired));
         assert_eq!(verify("nbf", now() + 30), Ok(()));
         assert_eq!(verify("nbf", now() + 120), Err(Rejected::Invalid));
+    }
+
+    #[test]
+    fn a_token_for_all_time_may_come_again() {
+        let signer = signer("user");
+        let verifier = verifier(&signer);
+        let mut claims = claims();
+        claims["exp"] = json!(u64::MAX);
+        let token = forged(&signer, &claims, |_| {});
+        assert_eq!(verifier.verify(&token), verifier.verify(&token));
     }
 
     #[test]

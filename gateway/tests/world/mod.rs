@@ -10,7 +10,7 @@ use std::{net::SocketAddr, time::Duration};
 use futures::{Stream, StreamExt};
 use orderflow_chassis::{Shutdown, channel, serve};
 use orderflow_contract::Id;
-use orderflow_gateway::{Config, Error};
+use orderflow_gateway::{Config, Error, Limits, Origins};
 use orderflow_identity::{Claims, Signer, User, service::ServiceIdentity};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tonic::transport::{Channel, Endpoint};
@@ -41,19 +41,30 @@ pub(crate) async fn start() -> World {
     world
 }
 
-/// With this user service, perhaps not yet ready.
-pub(crate) async fn start_with(user: Upstream) -> World {
-    start_behind(user, None).await
-}
-
-/// With another replica of the order service.
-pub(crate) async fn start_with_another(order: &Upstream) -> World {
-    let world = start_behind(Upstream::start("user").await, Some(order)).await;
+/// The whole system, ready, its gateway told otherwise.
+pub(crate) async fn start_told(adjust: impl FnOnce(&mut Config)) -> World {
+    let world = start_all(Upstream::start("user").await, None, adjust).await;
     world.wait_until("", true).await;
     world
 }
 
-async fn start_behind(user: Upstream, other_order: Option<&Upstream>) -> World {
+/// With this user service, perhaps not yet ready.
+pub(crate) async fn start_with(user: Upstream) -> World {
+    start_all(user, None, |_| {}).await
+}
+
+/// With another replica of the order service.
+pub(crate) async fn start_with_another(order: &Upstream) -> World {
+    let world = start_all(Upstream::start("user").await, Some(order), |_| {}).await;
+    world.wait_until("", true).await;
+    world
+}
+
+async fn start_all(
+    user: Upstream,
+    other_order: Option<&Upstream>,
+    adjust: impl FnOnce(&mut Config),
+) -> World {
     let catalog = Upstream::start("catalog").await;
     let order = Upstream::start("order").await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -65,7 +76,7 @@ async fn start_behind(user: Upstream, other_order: Option<&Upstream>) -> World {
         urls.collect::<Vec<_>>().join(",").parse().unwrap()
     };
     let orders: Vec<_> = [&order].into_iter().chain(other_order).collect();
-    let config = Config {
+    let mut config = Config {
         listen: gateway,
         serving: serve::Options::edge(),
         tls: channel::Tls::default(),
@@ -73,7 +84,10 @@ async fn start_behind(user: Upstream, other_order: Option<&Upstream>) -> World {
         catalog_url: urls(&[&catalog]),
         order_url: urls(&orders),
         service: ServiceIdentity::new("gateway", SERVICE_KEY).unwrap(),
+        cors_origins: Origins::default(),
+        limits: Limits::off(),
     };
+    adjust(&mut config);
     let shutdown = Shutdown::new();
     let running = tokio::spawn(orderflow_gateway::run(config, listener, shutdown.clone()));
     World {

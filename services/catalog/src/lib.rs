@@ -13,7 +13,7 @@ use orderflow_chassis::{
     Shutdown,
     deadline::Honour,
     health::{self, Health},
-    program, serve,
+    malformed, program, serve,
 };
 use orderflow_identity::{Authorize, Authorizer, KeyRing, Unprotected, service::follow_keys};
 use orderflow_proto::catalog::v1::{
@@ -85,7 +85,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
                 .max_encoding_message_size(MAX_INTERNAL),
         );
     let authorize = Authorize(Arc::new(authorizer));
-    let service = Honour.layer(authorize.layer(routes.prepare()));
+    let service = Honour.layer(authorize.layer(malformed::layer().layer(routes.prepare())));
     serve::serve(ABOUT.name, config.serving, listener, service, shutdown).await;
     Ok(())
 }

@@ -6,6 +6,7 @@ use orderflow_chassis::{
     serve,
 };
 use orderflow_identity::service::AllowedServices;
+use orderflow_quota::Rate;
 
 use crate::SigningKeys;
 
@@ -35,6 +36,8 @@ pub struct Config {
     pub access_token_ttl: Duration,
     /// The binary logarithm of bcrypt's rounds. [`Configuration::read`] takes 10 to 15 only; tests may set less.
     pub bcrypt_cost: u32,
+    /// How often passwords of one account may be tried.
+    pub attempts: Rate,
 }
 
 /// The database that this service owns.
@@ -61,6 +64,11 @@ impl Configuration for Config {
         let ttl = s.check("ACCESS_TOKEN_TTL", ttl, lifetime);
         let cost = s.or("BCRYPT_COST", "12", "what a password hash costs, 10–15");
         let cost = s.check("BCRYPT_COST", cost, bcrypt_cost);
+        let attempts = s.or(
+            "RATE_OF_ATTEMPTS",
+            "20/m",
+            "passwords that may be tried on one account: 20 at once, then one every three seconds; off",
+        );
         let help = s.help();
         let config = s.finish(|| {
             Some(Self {
@@ -72,6 +80,7 @@ impl Configuration for Config {
                 services_allowed: services_allowed?,
                 access_token_ttl: ttl?,
                 bcrypt_cost: cost?,
+                attempts: attempts?,
             })
         });
         (help, config)
@@ -132,6 +141,7 @@ mod tests {
             ("SERVICE_KEYS_ALLOWED", "x"),
             ("ACCESS_TOKEN_TTL", "0s"),
             ("BCRYPT_COST", "9"),
+            ("RATE_OF_ATTEMPTS", "20"),
         ])
         .unwrap_err();
         let expected = [
@@ -141,6 +151,7 @@ mod tests {
             "SERVICE_KEYS_ALLOWED",
             "ACCESS_TOKEN_TTL",
             "BCRYPT_COST",
+            "RATE_OF_ATTEMPTS",
         ];
         assert_eq!(wrong.len(), expected.len(), "{wrong:?}");
         for (line, name) in wrong.iter().zip(expected) {

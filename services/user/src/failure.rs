@@ -15,6 +15,8 @@ pub(crate) enum Failure {
     BadCredentials,
     #[error("the current password is another one")]
     WrongPassword,
+    #[error("too many passwords were tried on this account")]
+    TooManyAttempts(Duration),
     #[error("the account is gone")]
     AccountGone,
     #[error("too many passwords are waiting to be checked")]
@@ -51,6 +53,10 @@ impl From<Failure> for Status {
             Failure::WrongPassword => refuse(Code::PermissionDenied, "WRONG_PASSWORD"),
             // The token is genuine, but nobody is behind it any more: as good as none.
             Failure::AccountGone => refuse(Code::Unauthenticated, "ACCOUNT_GONE"),
+            // Nothing was done. The same for addresses without an account.
+            Failure::TooManyAttempts(wait) => {
+                status::retry_later(Code::ResourceExhausted, "TOO_MANY_ATTEMPTS", message, wait)
+            }
             // Nothing was done; the queue is shorter in a second.
             Failure::Busy => status::retry_later(
                 Code::ResourceExhausted,

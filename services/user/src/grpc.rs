@@ -6,13 +6,14 @@ use orderflow_proto::user::v1::{
     RegisterRequest, RegisterResponse, UpdateMeRequest, UpdateMeResponse, User,
     identity_service_server::IdentityService, user_service_server::UserService,
 };
+use orderflow_quota::Meter;
 use tonic::{Request, Response, Status};
 
 use crate::{
     SigningKeys,
     email::Email,
     failure::Failure,
-    password::{Hasher, Password},
+    password::{Hash, Hasher, Password},
     store::{self, Store},
     tokens::Tokens,
 };
@@ -22,6 +23,8 @@ pub(crate) struct Accounts {
     pub(crate) store: Store,
     pub(crate) hasher: Hasher,
     pub(crate) tokens: Tokens,
+    /// Passwords tried, by account.
+    pub(crate) attempts: Meter,
 }
 
 #[tonic::async_trait]
@@ -57,7 +60,7 @@ impl UserService for Accounts {
         let (email, password) = credentials(request.into_inner())?;
         let user = self.store.with_email(&email).await?;
         let hash = user.as_ref().map(|user| user.password_hash.clone());
-        let matches = self.hasher.turn().await?.matches(password, hash).await?;
+        let matches = self.is_password(&email, password, hash).await?;
         let user = user.filter(|_| matches).ok_or(Failure::BadCredentials)?;
         Ok(Response::new(LoginResponse {
             access_token: self.tokens.issue(user.id, user.roles),
@@ -84,7 +87,7 @@ impl UserService for Accounts {
             None => None,
             Some((email, password)) => {
                 let hash = Some(me.password_hash.clone());
-                if !self.hasher.turn().await?.matches(password, hash).await? {
+                if !self.is_password(&me.email, password, hash).await? {
                     return Err(Failure::WrongPassword.into());
                 }
                 Some(email)
@@ -108,6 +111,23 @@ impl Accounts {
         let caller = identity::User::of(request)?;
         let user = self.store.with_id(caller.id).await?;
         Ok(user.ok_or(Failure::AccountGone)?)
+    }
+
+    /// Tries a password on an account, or on an address without one. Counted before it is looked at, so that many at once are no
+    /// way around; the right one wipes the slate clean, so that nobody is ever locked out for good.
+    async fn is_password(
+        &self,
+        email: &Email,
+        password: Password,
+        hash: Option<Hash>,
+    ) -> Result<bool, Failure> {
+        let attempt = self.attempts.take(email.as_str());
+        attempt.map_err(Failure::TooManyAttempts)?;
+        let matches = self.hasher.turn().await?.matches(password, hash).await?;
+        if matches {
+            self.attempts.forget(email.as_str());
+        }
+        Ok(matches)
     }
 
     async fn refuse_taken(&self, email: &Email) -> Result<(), Failure> {

@@ -11,13 +11,14 @@ mod tokens;
 
 use std::{process::ExitCode, sync::Arc};
 
-use orderflow_chassis::{Shutdown, deadline::Honour, health, program, serve};
+use orderflow_chassis::{Shutdown, deadline::Honour, health, malformed, program, serve};
 use orderflow_identity::{Authorize, Authorizer, Unprotected};
 use orderflow_mongo as mongo;
 use orderflow_proto::user::v1::{
     identity_service_server::{self, IdentityServiceServer},
     user_service_server::{self, UserServiceServer},
 };
+use orderflow_quota::Meter;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tower::Layer;
@@ -74,6 +75,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
         store: store.clone(),
         hasher,
         tokens: Tokens::new(&config),
+        attempts: Meter::new(config.attempts),
     };
     let (health, health_server) = health::Health::starting([NAME]).await;
 
@@ -87,6 +89,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
         .add_service(users)
         .add_service(keys)
         .prepare();
+    let routes = malformed::layer().layer(routes);
     let service = Honour.layer(Authorize(Arc::new(authorizer)).layer(routes));
 
     let served = serve::serve(

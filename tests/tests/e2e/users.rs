@@ -8,6 +8,7 @@ use orderflow_proto::user::v1::{
 use orderflow_testkit::{Refusal, World};
 use prost_types::FieldMask;
 use tonic::Code;
+use tonic_types::StatusExt;
 
 fn registration(email: &str) -> RegisterRequest {
     RegisterRequest {
@@ -87,6 +88,57 @@ async fn a_wrong_password_and_an_unknown_address_look_the_same() {
     assert_eq!(wrong.code(), Code::Unauthenticated);
     assert_eq!(wrong.message(), unknown.message());
     assert_eq!(wrong.details(), unknown.details());
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_and_nobody_is_locked_out_for_good() {
+    // All of it comes from one address, whose own limit is another matter.
+    let world = World::builder()
+        .setting("RATE_OF_SIGN_INS", "off")
+        .start()
+        .await;
+    let ada = world.person("ada").await;
+    let mut users = UserServiceClient::new(world.gateway().await);
+    let mut login = async |email: &str, password: &str| {
+        let (email, password) = (email.to_owned(), password.to_owned());
+        users.login(LoginRequest { email, password }).await
+    };
+    let mut slowed = Vec::new();
+    // An address without an account is slowed down in the same way, or it would be told apart.
+    for email in [&ada.email, "nobody@example.com"] {
+        for n in 0..20 {
+            let status = login(email, "wrong horse").await.unwrap_err();
+            assert_eq!(status.code(), Code::Unauthenticated, "{n}");
+        }
+        // A few more may have become free by now.
+        let mut more = 0;
+        let status = loop {
+            let status = login(email, "wrong horse").await.unwrap_err();
+            more += 1;
+            if status.code() != Code::Unauthenticated || more == 100 {
+                break status;
+            }
+        };
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        let wait = status
+            .get_details_retry_info()
+            .unwrap()
+            .retry_delay
+            .unwrap();
+        assert!(wait.as_secs() <= 3, "{wait:?}");
+        slowed.push((status.message().to_owned(), Refusal::from(&status)));
+    }
+    assert_eq!(slowed[0], slowed[1]);
+
+    // Somebody else does not notice.
+    let bob = world.person("bob").await;
+    assert!(login(&bob.email, "correct horse").await.is_ok());
+    // Who waits as told gets in, though the guessing goes on; and then the slate is clean.
+    while login(&ada.email, "correct horse").await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let again = login(&ada.email, "wrong horse").await.unwrap_err();
+    assert_eq!(again.code(), Code::Unauthenticated);
 }
 
 #[tokio::test]

@@ -1,0 +1,155 @@
+//! How often a client may call.
+
+use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use orderflow_contract::status;
+use orderflow_identity::Caller;
+use orderflow_proto::{auth, options::v1::Access};
+use orderflow_quota::{Meter, Rate};
+use prost_reflect::DescriptorPool;
+use tonic::{Code, Status};
+
+use crate::{
+    client::{self, Proxies},
+    web,
+};
+
+/// How often what may be called.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Requests of one address, whatever they are.
+    pub per_address: Rate,
+    /// Calls of one user.
+    pub per_user: Rate,
+    /// What an address may do without a token that changes something or takes work: registering, signing in.
+    pub sign_ins: Rate,
+    /// Who is believed about whose address it is.
+    pub trusted_proxies: Proxies,
+}
+
+impl Limits {
+    /// No limits, and nobody is believed.
+    pub fn off() -> Self {
+        Self {
+            per_address: Rate::OFF,
+            per_user: Rate::OFF,
+            sign_ins: Rate::OFF,
+            trusted_proxies: Proxies::default(),
+        }
+    }
+}
+
+/// Keeps clients to the limits.
+pub(crate) struct Rates {
+    addresses: Meter,
+    users: Meter,
+    sign_ins: Meter,
+    proxies: Proxies,
+    /// Paths of methods that anybody may call and that do more than look something up.
+    open: HashSet<String>,
+}
+
+/// The address that a request counts for.
+#[derive(Clone, Copy)]
+struct Client(IpAddr);
+
+impl Rates {
+    pub(crate) fn new(limits: Limits, pool: &DescriptorPool) -> Self {
+        Self {
+            addresses: Meter::new(limits.per_address),
+            users: Meter::new(limits.per_user),
+            sign_ins: Meter::new(limits.sign_ins),
+            proxies: limits.trusted_proxies,
+            open: open(pool).collect(),
+        }
+    }
+}
+
+/// Every request counts for its address, before anything is done about it.
+pub(crate) async fn per_address(
+    State(rates): State<Arc<Rates>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let peer = client::peer(request.extensions());
+    let client = client::network(rates.proxies.client(peer, request.headers()));
+    if let Err(wait) = rates.addresses.take(&client) {
+        return web::refuse(request.headers(), too_many("this address", wait));
+    }
+    request.extensions_mut().insert(Client(client));
+    next.run(request).await
+}
+
+/// A call counts for its user. Where anybody may call, and the call is work, it counts for its address once more.
+pub(crate) async fn per_caller(
+    State(rates): State<Arc<Rates>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let taken = match request.extensions().get() {
+        Some(Caller::User(user)) => {
+            let taken = rates.users.take(&user.id);
+            taken.map_err(|wait| too_many("this user", wait))
+        }
+        _ if rates.open.contains(request.uri().path()) => {
+            let client = request.extensions().get().map(|Client(address)| *address);
+            let taken = rates.sign_ins.take(&client);
+            taken.map_err(|wait| too_many("this address without a token", wait))
+        }
+        _ => Ok(()),
+    };
+    match taken {
+        Ok(()) => next.run(request).await,
+        Err(status) => status.into_http(),
+    }
+}
+
+fn open(pool: &DescriptorPool) -> impl Iterator<Item = String> {
+    let methods = pool
+        .services()
+        .flat_map(|service| service.methods().collect::<Vec<_>>());
+    let open = methods.filter(|method| {
+        let is_public = auth(method).is_some_and(|auth| auth.access() == Access::Public);
+        is_public && !only_looks_up(method)
+    });
+    open.map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name()))
+}
+
+fn only_looks_up(method: &prost_reflect::MethodDescriptor) -> bool {
+    use prost_reflect::prost_types::method_options::IdempotencyLevel;
+    let proto = method.method_descriptor_proto();
+    let level = proto
+        .options
+        .as_ref()
+        .map(|options| options.idempotency_level());
+    level == Some(IdempotencyLevel::NoSideEffects)
+}
+
+/// RESOURCE_EXHAUSTED. Nothing was sent.
+fn too_many(whose: &str, wait: Duration) -> Status {
+    let message = format!("too many calls of {whose}");
+    status::retry_later(Code::ResourceExhausted, "TOO_MANY_CALLS", message, wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registering_and_signing_in_are_open_and_look_ups_are_not() {
+        let mut open: Vec<_> = open(orderflow_proto::descriptors()).collect();
+        open.sort();
+        assert_eq!(
+            open,
+            [
+                "/orderflow.user.v1.UserService/Login",
+                "/orderflow.user.v1.UserService/Register",
+            ]
+        );
+    }
+}
