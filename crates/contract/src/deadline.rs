@@ -172,7 +172,7 @@ mod tests {
         let deadline = Deadline::for_caller(Duration::from_secs(1));
         let called = deadline.scope(async { Deadline::current() });
         assert_eq!(called.await, Some(deadline));
-        let over = Deadline::for_caller(Duration::ZERO).limit(std::future::ready(()));
+        let over = Deadline::for_caller(Duration::ZERO).limit(std::future::pending::<()>());
         assert_eq!(over.await.unwrap_err().code(), Code::DeadlineExceeded);
     }
 }
