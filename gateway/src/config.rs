@@ -1,8 +1,8 @@
 use std::net::SocketAddr;
 
-use http::Uri;
 use orderflow_chassis::{
-    config::{Secret, ServiceUrl, Settings, Wrong},
+    channel,
+    config::{Secret, ServiceUrls, Settings, Wrong},
     program::Configuration,
     serve,
 };
@@ -14,12 +14,14 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The bounds of the server.
     pub serving: serve::Options,
-    /// The user service.
-    pub user_url: Uri,
-    /// The catalog service.
-    pub catalog_url: Uri,
-    /// The order service.
-    pub order_url: Uri,
+    /// The replicas of the user service.
+    pub user_url: ServiceUrls,
+    /// The replicas of the catalog service.
+    pub catalog_url: ServiceUrls,
+    /// The replicas of the order service.
+    pub order_url: ServiceUrls,
+    /// For services at `https://`.
+    pub tls: channel::Tls,
     /// As whom the gateway asks the user service for its keys. It vouches for no caller: they bring tokens of their own.
     pub service: ServiceIdentity,
 }
@@ -28,15 +30,22 @@ impl Configuration for Config {
     fn read(mut s: Settings) -> (String, Result<Self, Wrong>) {
         let listen = s.or("LISTEN", "127.0.0.1:8080", "address and port to listen on");
         let serving = serve::Options::edge().read(&mut s);
-        let user: Option<ServiceUrl> =
-            s.or("USER_URL", "http://127.0.0.1:7001", "the user service");
-        let catalog: Option<ServiceUrl> = s.or(
+        let user = s.or(
+            "USER_URL",
+            "http://127.0.0.1:7001",
+            "the user service, or several of them, separated by commas",
+        );
+        let catalog = s.or(
             "CATALOG_URL",
             "http://127.0.0.1:7002",
-            "the catalog service",
+            "the catalog service, or several of them, separated by commas",
         );
-        let order: Option<ServiceUrl> =
-            s.or("ORDER_URL", "http://127.0.0.1:7003", "the order service");
+        let order = s.or(
+            "ORDER_URL",
+            "http://127.0.0.1:7003",
+            "the order service, or several of them, separated by commas",
+        );
+        let tls = channel::Tls::read(&mut s, &[&user, &catalog, &order]);
         let key: Option<Secret> = s.required(
             "SERVICE_KEY",
             "the secret by which the services know the gateway",
@@ -49,9 +58,10 @@ impl Configuration for Config {
             Some(Self {
                 listen: listen?,
                 serving: serving?,
-                user_url: user?.0,
-                catalog_url: catalog?.0,
-                order_url: order?.0,
+                user_url: user?,
+                catalog_url: catalog?,
+                order_url: order?,
+                tls: tls?,
                 service: service?,
             })
         });
@@ -60,6 +70,10 @@ impl Configuration for Config {
 
     fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    fn serving(&self) -> &serve::Options {
+        &self.serving
     }
 }
 
@@ -80,7 +94,7 @@ mod tests {
     fn a_key_is_all_it_takes() {
         let config = read(&[("SERVICE_KEY", KEY)]).ok().unwrap();
         assert_eq!(config.listen(), "127.0.0.1:8080".parse().unwrap());
-        assert_eq!(config.order_url, "http://127.0.0.1:7003");
+        assert_eq!(config.order_url.0, ["http://127.0.0.1:7003"]);
     }
 
     #[test]
@@ -88,7 +102,7 @@ mod tests {
         let Wrong(wrong) = read(&[
             ("USER_URL", "127.0.0.1:7001"),
             ("CATALOG_URL", "http://catalog:7002/api"),
-            ("ORDER_URL", "https://order:7003"),
+            ("ORDER_URL", "ftp://order:7003"),
             ("SERVICE_KEY", "short"),
         ])
         .err()

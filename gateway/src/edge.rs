@@ -15,8 +15,7 @@ use crate::{
     limit::MAX_MESSAGE_BYTES,
     pages::{self, Pages},
     reflection,
-    relay::relay,
-    upstream::Upstreams,
+    relay::Relay,
     web,
 };
 
@@ -25,7 +24,7 @@ use crate::{
 pub(crate) fn routes<H: Health>(
     pages: Pages,
     authorizer: Arc<Authorizer>,
-    upstreams: Arc<Upstreams>,
+    relay: Arc<Relay>,
     health: HealthServer<H>,
 ) -> Result<Routes, Error> {
     let (v1, v1alpha) = reflection::servers()?;
@@ -46,7 +45,7 @@ pub(crate) fn routes<H: Health>(
         .add_service(v1alpha.max_decoding_message_size(MAX_MESSAGE_BYTES))
         .into_axum_router()
         // What is not the gateway's own is an upstream's.
-        .fallback(move |request: Request| relay(upstreams.clone(), request))
+        .fallback(move |request: Request| relay.clone().call(request))
         .layer(layers);
     Ok(router.into())
 }

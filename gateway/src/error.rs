@@ -14,6 +14,9 @@ pub enum Error {
     /// The contract has a public service, and nobody here knows which upstream serves it.
     #[error("no upstream serves {0}")]
     Unplaced(String),
+    /// The contract has a method that takes a stream of messages.
+    #[error("{0} takes a stream, which the gateway cannot pass on")]
+    TakesStream(String),
     /// The descriptors cannot be published.
     #[error("reflection")]
     Reflection(#[from] tonic_reflection::server::Error),

@@ -7,6 +7,7 @@ mod error;
 mod health;
 mod json;
 mod limit;
+mod message;
 mod openapi;
 mod pages;
 mod policy;
@@ -30,6 +31,7 @@ pub use config::Config;
 pub use error::{Error, Unsupported};
 
 use pages::Pages;
+use relay::Relay;
 use upstream::Upstreams;
 
 /// Serves until shutdown. Reads nothing but its arguments and sets nothing global.
@@ -37,6 +39,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
     let pool = orderflow_proto::descriptors();
     let upstreams = Arc::new(Upstreams::new(&config));
     let services = upstreams.place(policy::public_services(pool))?;
+    let relay = Arc::new(Relay::new(upstreams.methods(pool)?));
 
     let keys = KeyRing::default();
     let authorizer = Arc::new(Authorizer {
@@ -51,17 +54,17 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
 
     let follow_keys = follow_keys(
         keys.clone(),
-        upstreams.user.channel.clone(),
+        upstreams.user.clone(),
         config.service,
         shutdown.clone(),
     );
-    let follow_health = health::follow(health, upstreams.clone(), services, keys, shutdown.clone());
+    let follow_health = health::follow(health, upstreams, services, keys, shutdown.clone());
     let follow = async {
         tokio::join!(follow_keys, follow_health);
         pending().await
     };
 
-    let routes = edge::routes(pages, authorizer, upstreams, health_server)?;
+    let routes = edge::routes(pages, authorizer, relay, health_server)?;
     tokio::select! {
         () = serve::serve("gateway", config.serving, listener, routes, shutdown) => Ok(()),
         never = follow => never,

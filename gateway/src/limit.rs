@@ -2,7 +2,6 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
 };
 
@@ -21,34 +20,14 @@ pub(crate) const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 pub(crate) struct Limited {
     body: Body,
     position: Position,
-    refusal: Refusal,
-}
-
-/// Why the body ended with an error. The HTTP client that sends the body keeps this to itself.
-#[derive(Clone, Default)]
-pub(crate) struct Refusal(Arc<OnceLock<Status>>);
-
-impl Refusal {
-    /// The status, if there was a refusal.
-    pub(crate) fn status(&self) -> Option<Status> {
-        self.0.get().cloned()
-    }
 }
 
 impl Limited {
-    pub(crate) fn new(body: Body) -> (Self, Refusal) {
-        let refusal = Refusal::default();
-        let limited = Self {
+    pub(crate) fn new(body: Body) -> Self {
+        Self {
             body,
             position: Position::default(),
-            refusal: refusal.clone(),
-        };
-        (limited, refusal)
-    }
-
-    fn refuse(&self, status: Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let _ = self.refusal.0.set(status.clone());
-        Poll::Ready(Some(Err(status)))
+        }
     }
 }
 
@@ -63,14 +42,14 @@ impl http_body::Body for Limited {
         match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
             Some(Ok(frame)) => match self.position.advance(frame.data_ref()) {
                 Ok(()) => Poll::Ready(Some(Ok(frame))),
-                Err(TooLarge) => self.refuse(too_large()),
+                Err(TooLarge) => Poll::Ready(Some(Err(too_large()))),
             },
             Some(Err(error)) => {
                 tracing::debug!(cause = status::chain(&error), "broken request");
-                self.refuse(broken())
+                Poll::Ready(Some(Err(broken())))
             }
             None if self.position.is_between_messages() => Poll::Ready(None),
-            None => self.refuse(broken()),
+            None => Poll::Ready(Some(Err(broken()))),
         }
     }
 
@@ -120,7 +99,7 @@ impl Position {
     }
 }
 
-fn too_large() -> Status {
+pub(crate) fn too_large() -> Status {
     status::error(
         Code::ResourceExhausted,
         "MESSAGE_TOO_LARGE",

@@ -1,96 +1,155 @@
 //! Passes a call on as it is, and its answer back: messages are never decoded, whatever their number.
 
 use std::{
-    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use axum::extract::Request;
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, Version,
+    HeaderMap, HeaderName, HeaderValue, Response, Version,
     header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, TE, USER_AGENT},
+    request::Parts,
 };
 use http_body::{Body as _, Frame, SizeHint};
-use orderflow_contract::{status, trace::TraceId};
+use http_body_util::Full;
+use orderflow_contract::{
+    deadline::{self, Deadline, GRPC_TIMEOUT},
+    status,
+    trace::TraceId,
+};
 use orderflow_identity::Denied;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use orderflow_upstream::backoff;
+use tokio::time::{Sleep, sleep, sleep_until};
 use tonic::{Code, Status, body::Body};
-use tower::{Service, ServiceExt};
+use tower::Service;
 
-use crate::{deadline, limit::Limited, upstream::Upstreams};
+use crate::{
+    message::Room,
+    upstream::{Method, Methods},
+};
 
-/// The headers that are passed on: what gRPC itself needs, the caller's token, the trace. Services read no others, so no
+/// The headers that are passed on: what gRPC itself needs (of the time what is left of it), the caller's token, the trace. Services read no others, so no
 /// caller loses anything; and whatever a client makes up (`x-user-id`, `x-forwarded-user`, what is for one connection only)
 /// goes no further than here, without a list of all that would have to be kept out.
-static FORWARDED: [HeaderName; 8] = [
+static FORWARDED: [HeaderName; 7] = [
     AUTHORIZATION,
     CONTENT_TYPE,
     USER_AGENT,
-    HeaderName::from_static("grpc-timeout"),
     HeaderName::from_static("grpc-encoding"),
     HeaderName::from_static("grpc-accept-encoding"),
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
 ];
 
-/// Makes the call on the upstream that its path names. Once: whether to try again is for the caller to decide, who knows
-/// whether the call may be made twice.
-pub(crate) async fn relay(upstreams: Arc<Upstreams>, request: Request) -> Response<Body> {
-    forward(&upstreams, request)
-        .await
-        .unwrap_or_else(Status::into_http)
+/// How often a call may be made, where the contract says that it may be made again.
+const ATTEMPTS: u32 = 3;
+
+/// Makes calls on the services behind.
+pub(crate) struct Relay {
+    methods: Methods,
+    room: Room,
 }
 
-async fn forward(upstreams: &Upstreams, request: Request) -> Result<Response<Body>, Status> {
-    let (received, body) = request.into_parts();
-    let deadline = deadline::read(&received.headers)?;
-    let upstream = upstreams
-        .of_path(received.uri.path())
-        .ok_or(Denied::Unknown)?;
-
-    // Before anything is sent: this is what makes the error definite. The room is free again when the answer begins: the
-    // service has done its part, and how long the caller takes to read must be nobody else's concern.
-    let (body, refusal) = Limited::new(body);
-    let Ok(_room) = upstream.room.try_acquire() else {
-        read_to_the_end(body).await;
-        return Err(busy(upstream.name));
-    };
-
-    let mut request = http::Request::new(Body::new(body));
-    *request.method_mut() = Method::POST;
-    *request.version_mut() = Version::HTTP_2;
-    *request.uri_mut() = received.uri;
-    *request.headers_mut() = forwarded(&received.headers);
-
-    let mut channel = upstream.channel.clone();
-    let call = async { channel.ready().await?.call(request).await };
-    let answer = tokio::select! {
-        // The time first: errors that come after it come because of it, and are of other kinds.
-        biased;
-        () = sleep_until(deadline) => return Err(deadline::exceeded()),
-        answer = call => answer,
-    };
-    let mut response = answer.map_err(|error| {
-        // A service starts on a request when it has ended, and one that was refused never does: that is why this error may
-        // say for certain that nothing was done.
-        refusal
-            .status()
-            .unwrap_or_else(|| unavailable(upstream.name, TraceId::current(), &error))
-    })?;
-
-    response.headers_mut().remove(CONTENT_LENGTH);
-    Ok(response.map(|body| {
-        // An error without messages comes as headers alone. It must stay so: built-in retries of gRPC clients depend on it.
-        if body.is_end_stream() {
-            Body::empty()
-        } else {
-            Body::new(Answer::new(body, upstream.name, deadline))
+impl Relay {
+    pub(crate) fn new(methods: Methods) -> Self {
+        Self {
+            methods,
+            room: Room::new(),
         }
-    }))
+    }
+
+    /// Makes the call on the upstream that its path names.
+    pub(crate) async fn call(self: Arc<Self>, request: Request) -> Response<Body> {
+        self.forward(request)
+            .await
+            .unwrap_or_else(Status::into_http)
+    }
+
+    async fn forward(&self, request: Request) -> Result<Response<Body>, Status> {
+        let (head, body) = request.into_parts();
+        let method = self.methods.get(head.uri.path()).ok_or(Denied::Unknown)?;
+        let deadline = crate::deadline::read(&head.headers, method.streams_answers)?;
+        let answer = async {
+            // Who sends its request slowly, or never, takes nothing of a service's room.
+            let message = self.room.read(body).await?;
+            attempts(method, &head, &message.bytes, deadline).await
+        };
+        let mut response = match deadline {
+            Some(deadline) => deadline.limit(answer).await??,
+            None => answer.await?,
+        };
+        response.headers_mut().remove(CONTENT_LENGTH);
+        Ok(response.map(|body| {
+            // An error without messages comes as headers alone. It must stay so: built-in retries of gRPC clients depend on it.
+            if body.is_end_stream() {
+                Body::empty()
+            } else {
+                Body::new(Answer::new(body, method.upstream.name(), deadline))
+            }
+        }))
+    }
+}
+
+/// Makes a call once; again, on another replica if there is one, where it failed on its way or got UNAVAILABLE before any message,
+/// the contract says that it may be made again, and not too many are. Otherwise that is for the caller to decide.
+async fn attempts(
+    method: &Method,
+    head: &Parts,
+    message: &Bytes,
+    deadline: Option<Deadline>,
+) -> Result<Response<Body>, Status> {
+    let upstream = &method.upstream;
+    upstream.budget().offered();
+    let mut tried = Vec::new();
+    let mut last = None;
+    for attempt in 1.. {
+        // Refused before anything is sent: that is what makes the error definite, and only the first time. The room is free
+        // again when the answer begins: the service has done its part, and how long the caller takes to read must be nobody
+        // else's concern.
+        let mut replica = match (upstream.pick(&tried), last.take()) {
+            (Ok(replica), _) => replica,
+            (Err(_), Some(last)) => return last,
+            (Err(refused), None) => return Err(refused.into()),
+        };
+        let answer = replica.call(outgoing(head, message, deadline)).await;
+        let is_lost = match &answer {
+            Ok(answer) => says_unavailable(answer),
+            Err(_) => true,
+        };
+        let answer = answer.map_err(|e| unavailable(upstream.name(), TraceId::current(), &e));
+        let is_repeatable = is_lost && method.is_idempotent && attempt < ATTEMPTS;
+        if !is_repeatable || !upstream.budget().may_repeat() {
+            return answer;
+        }
+        tried.push(replica.address());
+        last = Some(answer);
+        drop(replica);
+        sleep(backoff(attempt)).await;
+    }
+    unreachable!("the last attempt returns")
+}
+
+fn outgoing(head: &Parts, message: &Bytes, deadline: Option<Deadline>) -> http::Request<Body> {
+    let mut request = http::Request::new(Body::new(Full::new(message.clone())));
+    *request.method_mut() = http::Method::POST;
+    *request.version_mut() = Version::HTTP_2;
+    *request.uri_mut() = head.uri.clone();
+    *request.headers_mut() = forwarded(&head.headers);
+    if let Some(deadline) = deadline {
+        let left = deadline::format(deadline.left());
+        let left = HeaderValue::try_from(left).expect("digits and a letter");
+        request.headers_mut().insert(GRPC_TIMEOUT, left);
+    }
+    request
+}
+
+/// An answer that is UNAVAILABLE and nothing else.
+fn says_unavailable(answer: &Response<Body>) -> bool {
+    let code = answer.headers().get("grpc-status");
+    code.is_some_and(|code| Code::from_bytes(code.as_bytes()) == Code::Unavailable)
 }
 
 fn forwarded(received: &HeaderMap) -> HeaderMap {
@@ -102,26 +161,6 @@ fn forwarded(received: &HeaderMap) -> HeaderMap {
     }
     headers.insert(TE, HeaderValue::from_static("trailers"));
     headers
-}
-
-/// Reads a request that nobody wants. An answer to one that was not read resets its stream, and a caller who sees the reset
-/// first has no definite answer.
-async fn read_to_the_end(mut body: Limited) {
-    const PATIENCE: Duration = Duration::from_secs(1);
-    let read =
-        async { while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {} };
-    // Who does not send it in time gets the reset.
-    let _ = timeout(PATIENCE, read).await;
-}
-
-/// RESOURCE_EXHAUSTED. Nothing was sent.
-fn busy(upstream: &str) -> Status {
-    status::retry_later(
-        Code::ResourceExhausted,
-        "BUSY",
-        format!("the {upstream} service has too much to do"),
-        Duration::from_millis(100),
-    )
 }
 
 /// UNAVAILABLE. Whether the call took effect is unknown.
@@ -141,16 +180,16 @@ struct Answer {
     body: Body,
     upstream: &'static str,
     trace_id: Option<TraceId>,
-    deadline: Pin<Box<Sleep>>,
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Answer {
-    fn new(body: Body, upstream: &'static str, deadline: Instant) -> Self {
+    fn new(body: Body, upstream: &'static str, deadline: Option<Deadline>) -> Self {
         Self {
             body,
             upstream,
             trace_id: TraceId::current(),
-            deadline: Box::pin(sleep_until(deadline)),
+            deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline.instant()))),
         }
     }
 
@@ -179,7 +218,8 @@ impl http_body::Body for Answer {
                 Poll::Ready(Some(Ok(self.end_with(&status))))
             }
             Poll::Pending => {
-                if self.deadline.as_mut().poll(cx).is_ready() {
+                let deadline = self.deadline.as_mut();
+                if deadline.is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
                     Poll::Ready(Some(Ok(self.end_with(&deadline::exceeded()))))
                 } else {
                     Poll::Pending
@@ -235,7 +275,6 @@ mod tests {
                 "authorization",
                 "authorization",
                 "content-type",
-                "grpc-timeout",
                 "te",
                 "traceparent",
             ]

@@ -1,40 +1,36 @@
-//! Which service lives where.
+//! Which service lives where, and how its methods may be called.
 
-use http::Uri;
-use orderflow_chassis::channel;
-use tokio::sync::Semaphore;
-use tonic::transport::Channel;
+use std::collections::HashMap;
+
+use orderflow_chassis::config::ServiceUrls;
+use orderflow_proto::{is_idempotent, is_internal};
+use orderflow_upstream::{Choice, Upstream};
+use prost_reflect::DescriptorPool;
 
 use crate::{Config, Error};
 
-/// One of the services behind the gateway.
-pub(crate) struct Upstream {
-    /// For the log and for callers: `order`.
-    pub(crate) name: &'static str,
-    /// Connects when first used, and again when the connection is lost.
-    pub(crate) channel: Channel,
-    /// Room for calls on their way. More would not be refused by the connection, but wait for it in memory, without an end.
-    pub(crate) room: Semaphore,
-}
-
-/// Calls on their way to one upstream at a time. Less than its connection takes, so that there always is room for the health
-/// probe.
-const ROOM: usize = 1_000;
-
-/// All of them.
+/// The services behind the gateway.
 pub(crate) struct Upstreams {
     pub(crate) user: Upstream,
     catalog: Upstream,
     order: Upstream,
 }
 
+/// What the relay has to know of a method.
+pub(crate) struct Method {
+    pub(crate) upstream: Upstream,
+    /// Whether it may be called again, by the word of the contract.
+    pub(crate) is_idempotent: bool,
+    pub(crate) streams_answers: bool,
+}
+
+/// The methods that can be called from outside, by their paths.
+pub(crate) type Methods = HashMap<String, Method>;
+
 impl Upstreams {
     pub(crate) fn new(config: &Config) -> Self {
-        let upstream = |name, url: &Uri| Upstream {
-            name,
-            channel: channel::lazy(url),
-            room: Semaphore::new(ROOM),
-        };
+        let upstream =
+            |name, urls: &ServiceUrls| Upstream::new(name, urls, &config.tls, Choice::LeastLoaded);
         Self {
             user: upstream("user", &config.user_url),
             catalog: upstream("catalog", &config.catalog_url),
@@ -46,46 +42,63 @@ impl Upstreams {
         [&self.user, &self.catalog, &self.order]
     }
 
-    /// Where a method lives, by its path.
-    pub(crate) fn of_path(&self, path: &str) -> Option<&Upstream> {
-        self.of_service(path.strip_prefix('/')?.split_once('/')?.0)
-    }
-
-    /// Each service with the name of its upstream. An error when one has none: better no gateway than one that lists a
-    /// service and cannot reach it.
+    /// Each service with its upstream. An error when one has none: better no gateway than one that lists a service and cannot
+    /// reach it.
     pub(crate) fn place(
         &self,
         services: impl Iterator<Item = String>,
     ) -> Result<Vec<(String, &'static str)>, Error> {
         services
-            .map(|service| match self.of_service(&service) {
-                Some(upstream) => Ok((service, upstream.name)),
-                None => Err(Error::Unplaced(service)),
+            .map(|service| Ok((service.clone(), self.of_service(&service)?.name())))
+            .collect()
+    }
+
+    /// The methods of the contract. An error when one takes a stream: gRPC-Web and JSON know none, and the relay reads a request
+    /// whole before it bothers a service with it.
+    pub(crate) fn methods(&self, pool: &DescriptorPool) -> Result<Methods, Error> {
+        let services = pool.services();
+        let methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
+        methods
+            .filter(|method| !is_internal(method))
+            .map(|method| {
+                if method.is_client_streaming() {
+                    return Err(Error::TakesStream(method.full_name().to_owned()));
+                }
+                let service = method.parent_service().full_name().to_owned();
+                let known = Method {
+                    upstream: self.of_service(&service)?.clone(),
+                    is_idempotent: is_idempotent(&method),
+                    streams_answers: method.is_server_streaming(),
+                };
+                Ok((format!("/{service}/{}", method.name()), known))
             })
             .collect()
     }
 
     /// `orderflow.order.v1.OrderService` lives on `order`.
-    fn of_service(&self, service: &str) -> Option<&Upstream> {
-        let noun = service.strip_prefix("orderflow.")?.split('.').next()?;
+    fn of_service(&self, service: &str) -> Result<&Upstream, Error> {
+        let package = service.strip_prefix("orderflow.");
+        let noun = package.and_then(|package| package.split('.').next());
         self.all()
             .into_iter()
-            .find(|upstream| upstream.name == noun)
+            .find(|upstream| Some(upstream.name()) == noun)
+            .ok_or_else(|| Error::Unplaced(service.to_owned()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use orderflow_chassis::serve;
+    use orderflow_chassis::{channel, serve};
     use orderflow_identity::service::ServiceIdentity;
 
     use super::*;
 
     fn upstreams() -> Upstreams {
-        let url = Uri::from_static("http://127.0.0.1:1");
+        let url: ServiceUrls = "http://127.0.0.1:1".parse().unwrap();
         Upstreams::new(&Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             serving: serve::Options::edge(),
+            tls: channel::Tls::default(),
             user_url: url.clone(),
             catalog_url: url.clone(),
             order_url: url,
@@ -94,30 +107,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_package_names_its_upstream() {
-        let upstreams = upstreams();
-        let of = |path| upstreams.of_path(path).map(|upstream| upstream.name);
-        assert_eq!(
-            of("/orderflow.order.v1.OrderService/CreateOrder"),
-            Some("order")
-        );
-        assert_eq!(
-            of("/orderflow.catalog.v1.CatalogService/GetProduct"),
-            Some("catalog")
-        );
-        for elsewhere in [
-            "",
-            "/",
-            "/orderflow.order.v1",
-            "/order.v1.O/M",
-            "/orderflow.money.v1.M/M",
-        ] {
-            assert_eq!(of(elsewhere), None, "{elsewhere}");
-        }
+    async fn a_package_names_its_upstream_and_the_contract_says_the_rest() {
+        let methods = upstreams().methods(orderflow_proto::descriptors()).unwrap();
+        let create = &methods["/orderflow.order.v1.OrderService/CreateOrder"];
+        assert_eq!(create.upstream.name(), "order");
+        assert!(!create.is_idempotent && !create.streams_answers);
+        let get = &methods["/orderflow.catalog.v1.CatalogService/GetProduct"];
+        assert_eq!(get.upstream.name(), "catalog");
+        assert!(get.is_idempotent);
+        assert!(!methods.contains_key("/orderflow.catalog.v1.InventoryService/Reserve"));
     }
 
     #[tokio::test]
-    async fn a_service_without_an_upstream_keeps_the_gateway_from_starting() {
+    async fn what_cannot_be_relayed_keeps_the_gateway_from_starting() {
         let services = [
             "orderflow.user.v1.UserService",
             "orderflow.payment.v1.PaymentService",
@@ -127,5 +129,10 @@ mod tests {
             panic!("{placed:?}");
         };
         assert_eq!(service, services[1]);
+
+        // Reflection takes a stream of questions.
+        let set = tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET;
+        let reflection = upstreams().methods(&DescriptorPool::decode(set).unwrap());
+        assert!(matches!(reflection, Err(Error::TakesStream(_))));
     }
 }

@@ -160,11 +160,8 @@ async fn an_error_arrives_with_its_details_wherever_it_comes_from() {
     assert_eq!(nobody.error(), error(401, 16, "TOKEN_REQUIRED"));
     assert_eq!(nobody.headers[WWW_AUTHENTICATE], "Bearer");
 
-    let broken = call(&world, Method::PATCH, "/v1/orders/o/status").signed_in();
-    let broken = broken
-        .json(r#"{"status": "ORDER_STATUS_SHIPPED"}"#)
-        .send()
-        .await;
+    let broken = call(&world, Method::POST, "/v1/orders").signed_in();
+    let broken = broken.json(r#"{"requestId": "break"}"#).send().await;
     assert_eq!(broken.error(), error(503, 14, "UPSTREAM_UNAVAILABLE"));
     assert_eq!(broken.headers[RETRY_AFTER], "1");
 

@@ -78,6 +78,13 @@ pub fn is_internal(method: &MethodDescriptor) -> bool {
     auth(method).is_some_and(|auth| auth.access() == options::v1::Access::Service)
 }
 
+/// True for a method that may be called again without doing more than the first call did.
+pub fn is_idempotent(method: &MethodDescriptor) -> bool {
+    const UNKNOWN: i32 = 0;
+    let options = method.method_descriptor_proto().options.as_ref();
+    options.is_some_and(|options| options.idempotency_level.unwrap_or(UNKNOWN) != UNKNOWN)
+}
+
 /// The encoded `FileDescriptorSet` that the world may see: every file but those whose methods are all for services only.
 /// Leaving the file out is what hides it: reflection answers for every symbol of a file that it holds.
 pub fn public_descriptor_set() -> Vec<u8> {
@@ -123,6 +130,25 @@ mod tests {
             .filter_map(|location| location.leading_comments.as_deref())
             .collect();
         assert!(comments.iter().any(|c| c.contains("Places an order")));
+    }
+
+    #[test]
+    fn what_may_be_called_again_says_so() {
+        let is_idempotent = |service: &str, method: &str| {
+            let service = descriptors().get_service_by_name(service).unwrap();
+            let method = service.methods().find(|m| m.name() == method);
+            is_idempotent(&method.unwrap())
+        };
+        assert!(is_idempotent("orderflow.order.v1.OrderService", "GetOrder"));
+        assert!(is_idempotent(
+            "orderflow.order.v1.OrderService",
+            "CancelOrder"
+        ));
+        assert!(!is_idempotent(
+            "orderflow.order.v1.OrderService",
+            "CreateOrder"
+        ));
+        assert!(!is_idempotent("orderflow.user.v1.UserService", "Register"));
     }
 
     #[test]

@@ -233,7 +233,7 @@ fn bad_line(error: &dotenvy::Error) -> String {
     }
 }
 
-/// The address of a service in a setting: `http://host:port`. [`http::Uri`] alone would take `127.0.0.1:7001` too, and fail at
+/// The address of a service in a setting: `http://host:port`, or `https://`. [`http::Uri`] alone would take `127.0.0.1:7001` too, and fail at
 /// the first call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceUrl(pub http::Uri);
@@ -245,11 +245,26 @@ impl FromStr for ServiceUrl {
         const WRONG: &str = "must be like http://host:port";
         let uri: http::Uri = text.parse().map_err(|_| WRONG)?;
         let is_bare = uri.path() == "/" && uri.query().is_none();
-        if uri.scheme() == Some(&http::uri::Scheme::HTTP) && is_bare {
+        let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+        if is_http && is_bare {
             Ok(Self(uri))
         } else {
             Err(WRONG)
         }
+    }
+}
+
+/// Where the replicas of a service are: one or more [`ServiceUrl`]s, separated by commas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceUrls(pub Vec<http::Uri>);
+
+impl FromStr for ServiceUrls {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let urls = text.split(',').map(|url| url.trim().parse::<ServiceUrl>());
+        let urls: Result<_, _> = urls.map(|url| url.map(|url| url.0)).collect();
+        urls.map(Self)
     }
 }
 
@@ -346,14 +361,25 @@ mod tests {
     #[test]
     fn service_urls_have_a_scheme_and_no_path() {
         assert!("http://catalog:7002".parse::<ServiceUrl>().is_ok());
+        assert!("https://catalog".parse::<ServiceUrl>().is_ok());
         for wrong in [
             "",
             "localhost:7001",
-            "https://x",
+            "ftp://x",
             "http://x/api",
             "http://x?y",
         ] {
             assert!(wrong.parse::<ServiceUrl>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_service_may_have_several_urls() {
+        let urls = |text: &str| text.parse::<ServiceUrls>().map(|urls| urls.0.len());
+        assert_eq!(urls("http://catalog:7002"), Ok(1));
+        assert_eq!(urls("http://a:7002, http://b:7002"), Ok(2));
+        for wrong in ["", ",", "http://a:7002,", "http://a:7002;http://b:7002"] {
+            assert!(urls(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use tonic::transport::Endpoint;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tonic::transport::{Channel, Endpoint, Error};
 use tonic_health::{
     ServingStatus,
     pb::{
@@ -20,7 +22,9 @@ use tonic_health::{
     server::{HealthReporter, health_reporter},
 };
 
-use crate::Shutdown;
+use tower::service_fn;
+
+use crate::{Shutdown, serve::Tls};
 
 /// How often a service looks whether what it needs is there.
 pub const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -103,14 +107,34 @@ impl Health {
 
 /// Asks a server whether all of it is ready.
 pub async fn ask(address: SocketAddr) -> Result<(), String> {
+    check(address, endpoint(address).connect().await).await
+}
+
+/// Asks a server that speaks TLS with these very files.
+pub async fn ask_over_tls(address: SocketAddr, tls: &Tls) -> Result<(), String> {
+    let tls = tls.clone();
+    let connect = move |_| {
+        let tls = tls.clone();
+        async move {
+            let stream = TcpStream::connect(address).await?;
+            tls.connect(stream).await.map(TokioIo::new)
+        }
+    };
+    let endpoint = endpoint(address);
+    let connecting = endpoint.connect_with_connector(service_fn(connect));
+    check(address, connecting.await).await
+}
+
+fn endpoint(address: SocketAddr) -> Endpoint {
     const PATIENCE: Duration = Duration::from_secs(2);
-    let channel = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| error.to_string())?
+    Endpoint::from_shared(format!("http://{address}"))
+        .expect("an address is a URI")
         .connect_timeout(PATIENCE)
         .timeout(PATIENCE)
-        .connect()
-        .await
-        .map_err(|_| format!("nothing listens on {address}"))?;
+}
+
+async fn check(address: SocketAddr, connected: Result<Channel, Error>) -> Result<(), String> {
+    let channel = connected.map_err(|_| format!("nothing listens on {address}"))?;
     let answer = HealthClient::new(channel)
         .check(HealthCheckRequest::default())
         .await

@@ -2,6 +2,7 @@
 
 pub mod channel;
 pub mod config;
+pub mod deadline;
 pub mod health;
 pub mod program;
 pub mod serve;

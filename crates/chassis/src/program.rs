@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     Shutdown,
     config::{Settings, Wrong},
+    serve,
 };
 
 /// What a program is.
@@ -26,6 +27,8 @@ pub trait Configuration: Sized {
     fn read(settings: Settings) -> (String, Result<Self, Wrong>);
     /// Where to listen.
     fn listen(&self) -> SocketAddr;
+    /// How to serve.
+    fn serving(&self) -> &serve::Options;
 }
 
 /// The whole `main` of a program without commands of its own.
@@ -89,9 +92,24 @@ where
         Err(error) => return fail(about, format!("cannot listen on {address}: {error}")),
     };
     tracing::info!(%address, "listening");
-    match run(config, listener, on_signal()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(about, orderflow_contract::status::chain(&error)),
+    if let Some(tls) = config.serving().tls.clone() {
+        tokio::spawn(reload_on_hangup(tls));
+    }
+    let shutdown = on_signal();
+    let again = async {
+        shutdown.cancelled().await;
+        signalled().await;
+    };
+    tokio::select! {
+        result = run(config, listener, shutdown.clone()) => match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(about, orderflow_contract::status::chain(&error)),
+        },
+        () = again => {
+            tracing::warn!("a second signal: calls in flight are lost");
+            // Not by returning: work that cannot be interrupted would be waited for.
+            std::process::exit(1)
+        }
     }
 }
 
@@ -105,7 +123,11 @@ pub async fn health<C: Configuration>(about: &About) -> ExitCode {
     if address.ip().is_unspecified() {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
-    match crate::health::ask(address).await {
+    let asked = match &config.serving().tls {
+        None => crate::health::ask(address).await,
+        Some(tls) => crate::health::ask_over_tls(address, tls).await,
+    };
+    match asked {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => fail(about, problem),
     }
@@ -138,18 +160,42 @@ pub fn log_filter() -> EnvFilter {
 /// Cancelled by the first SIGINT or SIGTERM.
 pub fn on_signal() -> Shutdown {
     let shutdown = Shutdown::new();
-    let signalled = shutdown.clone();
-    let listen = |kind| unix::signal(kind).expect("signal handlers can be installed");
+    let cancelled = shutdown.clone();
+    let signalled = signalled();
+    tokio::spawn(async move {
+        signalled.await;
+        cancelled.cancel();
+    });
+    shutdown
+}
+
+/// The next SIGINT or SIGTERM after this was called.
+fn signalled() -> impl Future<Output = ()> {
     let mut interrupt = listen(unix::SignalKind::interrupt());
     let mut terminate = listen(unix::SignalKind::terminate());
-    tokio::spawn(async move {
+    async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        signalled.cancel();
-    });
-    shutdown
+    }
+}
+
+async fn reload_on_hangup(tls: serve::Tls) {
+    let mut hangup = listen(unix::SignalKind::hangup());
+    while hangup.recv().await.is_some() {
+        match tls.reload() {
+            Ok(()) => tracing::info!("the certificate was read again"),
+            Err(error) => {
+                let cause = orderflow_contract::status::chain(&error);
+                tracing::error!(cause, "the certificate stays as it was");
+            }
+        }
+    }
+}
+
+fn listen(kind: unix::SignalKind) -> unix::Signal {
+    unix::signal(kind).expect("signal handlers can be installed")
 }
 
 fn fail(about: &About, problem: impl Display) -> ExitCode {

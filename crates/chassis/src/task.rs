@@ -1,6 +1,6 @@
 //! Work that goes on when its caller leaves.
 
-use orderflow_contract::{status, trace::TraceId};
+use orderflow_contract::{deadline::Deadline, status, trace::TraceId};
 use tonic::Status;
 use tracing::Instrument;
 
@@ -13,4 +13,19 @@ pub async fn to_completion<T: Send + 'static>(
     tokio::spawn(trace_id.scope(work).in_current_span())
         .await
         .map_err(|panicked| status::internal(&panicked))
+}
+
+/// As [`to_completion`], for reads. They are not dropped when their caller leaves, for the same reason; but they know the
+/// caller's deadline and tell MongoDB, so that they end with it.
+pub async fn read<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Status> {
+    let deadline = Deadline::current();
+    to_completion(async move {
+        match deadline {
+            Some(deadline) => deadline.scope(work).await,
+            None => work.await,
+        }
+    })
+    .await
 }

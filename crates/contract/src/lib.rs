@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod deadline;
 mod id;
 mod invalid;
 pub mod page;

@@ -12,7 +12,7 @@ use prost_reflect::MethodDescriptor;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use crate::{Audience, Caller, Denied, KeyRing, Policy, Rule, Unprotected, Verifier};
+use crate::{Audience, Caller, Denied, Expiry, KeyRing, Policy, Rule, Unprotected, Verifier};
 
 /// Decides whether a call may be made.
 pub struct Authorizer {
@@ -40,9 +40,13 @@ impl Authorizer {
         })
     }
 
-    /// The caller, where the method asks for one. On public methods a token is not even looked at: an expired one must not
+    /// The caller, where the method asks for one, and until when the token counts. On public methods a token is not even looked at: an expired one must not
     /// keep anybody from signing in.
-    pub fn authorize(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Denied> {
+    pub fn authorize(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Option<(Caller, Expiry)>, Denied> {
         let rule = self.policy.rule(path).ok_or(Denied::Unknown)?;
         let verifier = match rule {
             Rule::Public => return Ok(None),
@@ -50,7 +54,7 @@ impl Authorizer {
             Rule::Service => self.services.as_ref(),
         };
         let verify = |token| match verifier?.verify(token) {
-            Ok(caller) => Some(caller),
+            Ok(verified) => Some(verified),
             Err(rejected) => {
                 tracing::debug!(path, %rejected, "token refused");
                 None
@@ -62,9 +66,9 @@ impl Authorizer {
         if by_user && token.is_some() && !self.users.is_ready() {
             return Err(Denied::NotYet);
         }
-        let caller = token.and_then(verify);
-        rule.admits(caller.as_ref())?;
-        Ok(caller)
+        let verified = token.and_then(verify);
+        rule.admits(verified.as_ref().map(|(caller, _)| caller))?;
+        Ok(verified)
     }
 }
 
@@ -102,7 +106,7 @@ impl From<Denied> for Status {
     }
 }
 
-/// The layer that lets only authorized calls through, with their [`Caller`] as an extension.
+/// The layer that lets only authorized calls through, with their [`Caller`] and its [`Expiry`] as extensions.
 #[derive(Clone)]
 pub struct Authorize(pub Arc<Authorizer>);
 
@@ -142,9 +146,10 @@ where
             .authorizer
             .authorize(request.uri().path(), request.headers())
         {
-            Ok(caller) => {
-                if let Some(caller) = caller {
+            Ok(verified) => {
+                if let Some((caller, expiry)) = verified {
                     request.extensions_mut().insert(caller);
+                    request.extensions_mut().insert(expiry);
                 }
                 Either::Left(self.inner.call(request))
             }

@@ -1,3 +1,5 @@
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use orderflow_contract::{Id, status};
 use tonic::{Code, Extensions, Request, Status};
 
@@ -35,11 +37,30 @@ impl User {
     fn in_extensions(extensions: &Extensions) -> Result<Self, Status> {
         match extensions.get() {
             Some(Caller::User(user)) => Ok(user.clone()),
-            _ => Err(status::error(
-                Code::Unauthenticated,
-                "NO_USER",
-                "sign in first",
-            )),
+            _ => Err(nobody()),
         }
     }
+}
+
+/// The moment at which a caller's token stops to count, for calls that may last longer: [`crate::Authorize`] leaves it beside the
+/// [`Caller`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiry(pub(crate) u64);
+
+impl Expiry {
+    /// That of the token that a request came with. An error where [`crate::Authorize`] did not stand in the way.
+    pub fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        request.extensions().get().copied().ok_or_else(nobody)
+    }
+
+    /// How long it is until then.
+    pub fn left(self) -> Duration {
+        let expires = Duration::from_secs(self.0);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        expires.saturating_sub(now.unwrap_or_default())
+    }
+}
+
+fn nobody() -> Status {
+    status::error(Code::Unauthenticated, "NO_USER", "sign in first")
 }

@@ -8,7 +8,7 @@ pub mod service;
 mod token;
 
 pub use authorize::{Authorize, Authorizer};
-pub use caller::{Caller, User};
+pub use caller::{Caller, Expiry, User};
 pub use keys::{KeyRing, KeySet, MalformedKey, Signer, WeakSecret};
 pub use policy::{Denied, Policy, Rule, Unprotected};
 pub use token::{Audience, Claims, Rejected, Verifier};

@@ -7,13 +7,13 @@ use std::{
 };
 
 use orderflow_proto::user::v1::{GetKeysRequest, identity_service_client::IdentityServiceClient};
+use orderflow_upstream::Upstream;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
     service::Interceptor,
-    transport::Channel,
 };
 
 use crate::{Claims, KeyRing, KeySet, Signer, WeakSecret, keys::PublicKey};
@@ -98,7 +98,7 @@ impl FromStr for AllowedServices {
 /// comes whose key is not known, at most once a second.
 pub async fn follow_keys(
     ring: KeyRing,
-    user_service: Channel,
+    user_service: Upstream,
     identity: ServiceIdentity,
     shutdown: CancellationToken,
 ) {
@@ -154,7 +154,8 @@ mod tests {
                 .unwrap()
                 .to_str()
                 .unwrap();
-            verifier.verify(header.strip_prefix("Bearer ").unwrap())
+            let verified = verifier.verify(header.strip_prefix("Bearer ").unwrap());
+            verified.map(|(caller, _)| caller)
         };
         assert_eq!(verify(SECRET), Ok(Caller::Service("order".to_owned())));
         assert_eq!(

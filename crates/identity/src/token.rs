@@ -5,7 +5,7 @@ use orderflow_contract::Id;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 
-use crate::{Caller, KeyRing, Signer, User};
+use crate::{Caller, Expiry, KeyRing, Signer, User};
 
 /// How far the clocks of two machines may differ.
 const LEEWAY: Duration = Duration::from_secs(60);
@@ -123,7 +123,7 @@ pub struct Verifier {
 #[derive(Clone)]
 struct Verified {
     caller: Caller,
-    expires: u64,
+    expiry: Expiry,
     generation: u64,
 }
 
@@ -150,21 +150,21 @@ impl Verifier {
         !self.keys.is_empty()
     }
 
-    /// Who holds this token.
-    pub fn verify(&self, token: &str) -> Result<Caller, Rejected> {
+    /// Who holds this token, and until when it counts.
+    pub fn verify(&self, token: &str) -> Result<(Caller, Expiry), Rejected> {
         let generation = self.keys.generation();
         let known = self.remembered.get(token);
         if let Some(verified) = known.filter(|known| known.generation == generation) {
-            return if verified.expires + LEEWAY.as_secs() < now() {
+            return if verified.expiry.0 + LEEWAY.as_secs() < now() {
                 self.remembered.remove(token);
                 Err(Rejected::Expired)
             } else {
-                Ok(verified.caller)
+                Ok((verified.caller, verified.expiry))
             };
         }
         let verified = self.check(token, generation)?;
         self.remembered.insert(token.to_owned(), verified.clone());
-        Ok(verified.caller)
+        Ok((verified.caller, verified.expiry))
     }
 
     fn check(&self, token: &str, generation: u64) -> Result<Verified, Rejected> {
@@ -186,11 +186,11 @@ impl Verifier {
                 _ => Rejected::Invalid,
             })?
             .claims;
-        let expires = claims.exp;
+        let expiry = Expiry(claims.exp);
         let caller = claims.caller(self.audience).ok_or(Rejected::Invalid)?;
         Ok(Verified {
             caller,
-            expires,
+            expiry,
             generation,
         })
     }
@@ -246,7 +246,9 @@ mod tests {
         let token = Claims::user(&user, HOUR).sign(&signer);
         let verifier = verifier(&signer);
         for _ in 0..2 {
-            assert_eq!(verifier.verify(&token), Ok(Caller::User(user.clone())));
+            let (caller, expiry) = verifier.verify(&token).unwrap();
+            assert_eq!(caller, Caller::User(user.clone()));
+            assert!(expiry.left() <= HOUR && expiry.left() > HOUR / 2);
         }
     }
 

@@ -8,6 +8,8 @@ use mongodb::{
 };
 use serde::de::DeserializeOwned;
 
+use crate::max_time;
+
 /// The documents with these ids, in one query by `_id` and nothing else, which MongoDB has no plan to make for. Each is read
 /// for itself, so that one that cannot be read harms no other.
 pub async fn find_by_ids<T: DeserializeOwned + Send + Sync>(
@@ -15,7 +17,10 @@ pub async fn find_by_ids<T: DeserializeOwned + Send + Sync>(
     ids: Vec<String>,
 ) -> Result<HashMap<String, Result<T, Error>>, Error> {
     let documents = collection.clone_with_type::<Document>();
-    let found = documents.find(doc! { "_id": { "$in": ids } }).await?;
+    let found = documents
+        .find(doc! { "_id": { "$in": ids } })
+        .max_time(max_time())
+        .await?;
     let read = |document: Document| {
         let id = document.get_str("_id").unwrap_or_default().to_owned();
         (id, deserialize_from_document(document).map_err(Error::from))

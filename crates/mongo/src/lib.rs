@@ -4,6 +4,7 @@ mod collections;
 mod failure;
 mod find;
 pub mod keyset;
+mod max_time;
 mod transaction;
 mod update_each;
 mod write;
@@ -19,6 +20,7 @@ use mongodb::{
 pub use collections::ensure_collections;
 pub use failure::Failure;
 pub use find::find_by_ids;
+pub use max_time::{is_over_time, max_time};
 pub use transaction::{Transaction, Transactions};
 pub use update_each::update_each;
 pub use write::{insert, update};

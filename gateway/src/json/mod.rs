@@ -21,10 +21,9 @@ use http::{
 };
 use orderflow_contract::status::error;
 use prost_reflect::DescriptorPool;
-use tokio::time::timeout_at;
 use tonic::{Code, Status};
 
-use crate::deadline;
+use crate::message::in_time;
 use routes::{Found, Routes};
 use template::Path;
 
@@ -83,10 +82,7 @@ async fn grpc(
     request: Request,
 ) -> Result<Request, Refused> {
     let (mut head, body) = request.into_parts();
-    let deadline = deadline::read(&head.headers)?;
-    let body = timeout_at(deadline, body::read(&head.headers, body))
-        .await
-        .map_err(|_| deadline::exceeded())??;
+    let body = in_time(body::read(&head.headers, body)).await??;
     let message = request::read(binding, captures, head.uri.query(), &head.headers, &body)
         .map_err(Status::from)?;
 

@@ -1,13 +1,14 @@
 //! A gateway on a port of its own, real servers behind it, and clients that show what is on the wire.
 
 pub(crate) mod client;
+#[allow(dead_code, reason = "what only the hostile need")]
 pub(crate) mod frames;
 pub(crate) mod upstream;
 
 use std::{net::SocketAddr, time::Duration};
 
 use futures::{Stream, StreamExt};
-use orderflow_chassis::{Shutdown, serve};
+use orderflow_chassis::{Shutdown, channel, serve};
 use orderflow_contract::Id;
 use orderflow_gateway::{Config, Error};
 use orderflow_identity::{Claims, Signer, User, service::ServiceIdentity};
@@ -42,17 +43,35 @@ pub(crate) async fn start() -> World {
 
 /// With this user service, perhaps not yet ready.
 pub(crate) async fn start_with(user: Upstream) -> World {
+    start_behind(user, None).await
+}
+
+/// With another replica of the order service.
+pub(crate) async fn start_with_another(order: &Upstream) -> World {
+    let world = start_behind(Upstream::start("user").await, Some(order)).await;
+    world.wait_until("", true).await;
+    world
+}
+
+async fn start_behind(user: Upstream, other_order: Option<&Upstream>) -> World {
     let catalog = Upstream::start("catalog").await;
     let order = Upstream::start("order").await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gateway = listener.local_addr().unwrap();
-    let url = |upstream: &Upstream| format!("http://{}", upstream.address).parse().unwrap();
+    let urls = |upstreams: &[&Upstream]| {
+        let urls = upstreams
+            .iter()
+            .map(|upstream| format!("http://{}", upstream.address));
+        urls.collect::<Vec<_>>().join(",").parse().unwrap()
+    };
+    let orders: Vec<_> = [&order].into_iter().chain(other_order).collect();
     let config = Config {
         listen: gateway,
         serving: serve::Options::edge(),
-        user_url: url(&user),
-        catalog_url: url(&catalog),
-        order_url: url(&order),
+        tls: channel::Tls::default(),
+        user_url: urls(&[&user]),
+        catalog_url: urls(&[&catalog]),
+        order_url: urls(&orders),
         service: ServiceIdentity::new("gateway", SERVICE_KEY).unwrap(),
     };
     let shutdown = Shutdown::new();

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -27,7 +27,10 @@ use orderflow_chassis::{
 use orderflow_contract::status;
 use orderflow_identity::KeySet;
 use orderflow_proto::{
-    order::v1::{GetOrderRequest, GetOrderResponse, ListOrdersRequest, ListOrdersResponse, Order},
+    order::v1::{
+        CreateOrderRequest, CreateOrderResponse, GetOrderRequest, GetOrderResponse,
+        ListOrdersRequest, ListOrdersResponse, Order,
+    },
     user::v1::{
         GetKeysRequest, GetKeysResponse,
         identity_service_server::{IdentityService, IdentityServiceServer},
@@ -54,6 +57,8 @@ pub(crate) struct Upstream {
 #[derive(Default)]
 pub(crate) struct Seen {
     calls: AtomicUsize,
+    /// "GetOrder" answers UNAVAILABLE.
+    pub(crate) failing: AtomicBool,
     headers: Mutex<HeaderMap>,
     /// A call has come.
     pub(crate) arrived: Notify,
@@ -154,21 +159,27 @@ impl IdentityService for Keys {
 }
 
 /// `GetOrder` answers at once, `ListOrders` with a stream (what the contract says of it is nothing to a gateway that decodes
-/// no messages), `CreateOrder` never, and `UpdateOrderStatus` breaks its stream off.
+/// no messages), `CreateOrder` never or, with the request id "break", by breaking its stream off.
 fn order(seen: Arc<Seen>) -> Router {
     let path = |method: &str| format!("/orderflow.order.v1.OrderService/{method}");
     Router::new()
         .route(&path("GetOrder"), any(get_order))
         .route(&path("ListOrders"), any(list_orders))
         .route(&path("CreateOrder"), any(create_order))
-        .route(&path("UpdateOrderStatus"), any(update_order_status))
         .with_state(seen)
 }
 
 async fn get_order(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     seen.note(&request);
-    let get = |request: tonic::Request<GetOrderRequest>| async {
+    let is_failing = seen.failing.load(Ordering::SeqCst);
+    let get = |request: tonic::Request<GetOrderRequest>| async move {
         let id = request.into_inner().id;
+        if is_failing {
+            return Err(status::unavailable(
+                "DATABASE_UNAVAILABLE",
+                "as it was told to",
+            ));
+        }
         if id == "missing" {
             return Err(missing());
         }
@@ -223,13 +234,18 @@ fn pages(request: ListOrdersRequest, seen: Arc<Seen>) -> Pages {
 
 async fn create_order(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     seen.note(&request);
-    hang(seen).await
-}
-
-async fn update_order_status(State(seen): State<Arc<Seen>>, request: Request) -> Response {
-    seen.note(&request);
-    // A panic, but one that does not go to the log.
-    std::panic::resume_unwind(Box::new(()))
+    let create = |request: tonic::Request<CreateOrderRequest>| {
+        let seen = seen.clone();
+        async move {
+            if request.into_inner().request_id == "break" {
+                // A panic, but one that does not go to the log.
+                std::panic::resume_unwind(Box::new(()))
+            }
+            hang::<Result<tonic::Response<CreateOrderResponse>, Status>>(seen).await
+        }
+    };
+    let mut grpc = Grpc::new(ProstCodec::default());
+    grpc.unary(service_fn(create), request).await.map(Body::new)
 }
 
 async fn hang<T>(seen: Arc<Seen>) -> T {

@@ -1,8 +1,8 @@
 use std::net::SocketAddr;
 
-use http::Uri;
 use orderflow_chassis::{
-    config::{Secret, ServiceUrl, Settings, Wrong},
+    channel,
+    config::{Secret, ServiceUrls, Settings, Wrong},
     program::{About, Configuration},
     serve,
 };
@@ -27,7 +27,9 @@ pub struct Config {
     /// The database that this service owns.
     pub database: String,
     /// Where the user service is, for its public keys.
-    pub user_url: Uri,
+    pub user_url: ServiceUrls,
+    /// For services at `https://`.
+    pub tls: channel::Tls,
     /// How this service presents itself to others.
     pub identity: ServiceIdentity,
     /// Whose service tokens `InventoryService` accepts.
@@ -45,8 +47,12 @@ impl Configuration for Config {
             "orderflow_catalog",
             "the database that this service owns",
         );
-        let user_url: Option<ServiceUrl> =
-            s.or("USER_URL", "http://127.0.0.1:7001", "the user service");
+        let user_url = s.or(
+            "USER_URL",
+            "http://127.0.0.1:7001",
+            "the user service, or several of them, separated by commas",
+        );
+        let tls = channel::Tls::read(s, &[&user_url]);
         let identity = s.required::<Secret>(
             "SERVICE_KEY",
             "the secret, 32 bytes or more, of this service's own key",
@@ -65,7 +71,8 @@ impl Configuration for Config {
                 serving: serving?,
                 mongo_url: mongo_url?,
                 database: database?,
-                user_url: user_url?.0,
+                user_url: user_url?,
+                tls: tls?,
                 identity: identity?,
                 services_allowed: services_allowed?,
             })
@@ -75,5 +82,9 @@ impl Configuration for Config {
 
     fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    fn serving(&self) -> &serve::Options {
+        &self.serving
     }
 }

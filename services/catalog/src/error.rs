@@ -1,6 +1,6 @@
 use orderflow_batch::Refused;
-use orderflow_contract::{Invalid, status};
-use orderflow_mongo::{Failure, is_outage};
+use orderflow_contract::{Invalid, deadline, status};
+use orderflow_mongo::{Failure, is_outage, is_over_time};
 use tonic::{Code, Status};
 
 /// Why a call failed.
@@ -78,6 +78,8 @@ impl From<Error> for Status {
             Error::Transaction(Failure::Conflict | Failure::Unknown(_)) => {
                 status::unavailable("TRY_AGAIN", "the outcome is not known, try again")
             }
+            // A read that outlived its call.
+            Error::Mongo(cause) if is_over_time(&cause) => deadline::exceeded(),
             Error::Mongo(cause) | Error::Transaction(Failure::Mongo(cause))
                 if is_outage(&cause) =>
             {

@@ -10,7 +10,8 @@ mod store;
 use std::{process::ExitCode, sync::Arc};
 
 use orderflow_chassis::{
-    Shutdown, channel,
+    Shutdown,
+    deadline::Honour,
     health::{self, Health},
     program, serve,
 };
@@ -18,6 +19,7 @@ use orderflow_identity::{Authorize, Authorizer, KeyRing, Unprotected, service::f
 use orderflow_proto::catalog::v1::{
     catalog_service_server::CatalogServiceServer, inventory_service_server::InventoryServiceServer,
 };
+use orderflow_upstream::{Choice, Upstream};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tower::Layer;
@@ -60,7 +62,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
     let allowed = config.services_allowed.keys();
     let authorizer =
         Authorizer::for_services(&[CATALOG, INVENTORY], health::PATHS, users.clone(), allowed)?;
-    let user_service = channel::lazy(&config.user_url);
+    let user_service = Upstream::new("user", &config.user_url, &config.tls, Choice::LeastLoaded);
     tokio::spawn(follow_keys(
         users.clone(),
         user_service,
@@ -83,7 +85,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
                 .max_encoding_message_size(MAX_INTERNAL),
         );
     let authorize = Authorize(Arc::new(authorizer));
-    let service = authorize.layer(routes.prepare());
+    let service = Honour.layer(authorize.layer(routes.prepare()));
     serve::serve(ABOUT.name, config.serving, listener, service, shutdown).await;
     Ok(())
 }

@@ -1,8 +1,8 @@
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use http::Uri;
 use orderflow_chassis::{
-    config::{Secret, ServiceUrl, Settings, Wrong},
+    channel,
+    config::{self, Secret, ServiceUrls, Settings, Wrong},
     program::{About, Configuration},
     serve,
 };
@@ -27,9 +27,13 @@ pub struct Config {
     /// The database that this service owns.
     pub database: String,
     /// Where the user service is, for its public keys.
-    pub user_url: Uri,
+    pub user_url: ServiceUrls,
     /// Where the catalog is, for its stock.
-    pub catalog_url: Uri,
+    pub catalog_url: ServiceUrls,
+    /// For services at `https://`.
+    pub tls: channel::Tls,
+    /// After how long without a change who watches orders is told that nothing has changed.
+    pub watch_heartbeat: Duration,
     /// How this service presents itself to others.
     pub identity: ServiceIdentity,
 }
@@ -45,13 +49,23 @@ impl Configuration for Config {
             "orderflow_order",
             "the database that this service owns",
         );
-        let user_url: Option<ServiceUrl> =
-            s.or("USER_URL", "http://127.0.0.1:7001", "the user service");
-        let catalog_url: Option<ServiceUrl> = s.or(
+        let user_url = s.or(
+            "USER_URL",
+            "http://127.0.0.1:7001",
+            "the user service, or several of them, separated by commas",
+        );
+        let catalog_url = s.or(
             "CATALOG_URL",
             "http://127.0.0.1:7002",
-            "the catalog service",
+            "the catalog service, or several of them, separated by commas",
         );
+        let tls = channel::Tls::read(s, &[&user_url, &catalog_url]);
+        let heartbeat = s.or(
+            "WATCH_HEARTBEAT",
+            "20s",
+            "how often who watches orders hears something, at least, 1s–10m",
+        );
+        let heartbeat = s.check("WATCH_HEARTBEAT", heartbeat, heartbeat_length);
         let secret: Option<Secret> = s.required(
             "SERVICE_KEY",
             "the secret, 32 bytes or more, of this service's own key",
@@ -66,8 +80,10 @@ impl Configuration for Config {
                 serving: serving?,
                 mongo_url: mongo_url?,
                 database: database?,
-                user_url: user_url?.0,
-                catalog_url: catalog_url?.0,
+                user_url: user_url?,
+                catalog_url: catalog_url?,
+                tls: tls?,
+                watch_heartbeat: heartbeat?,
                 identity: identity?,
             })
         });
@@ -76,5 +92,16 @@ impl Configuration for Config {
 
     fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    fn serving(&self) -> &serve::Options {
+        &self.serving
+    }
+}
+
+fn heartbeat_length(config::Duration(length): config::Duration) -> Result<Duration, &'static str> {
+    match length.as_secs() {
+        1..=600 => Ok(length),
+        _ => Err("must be 1s to 10m"),
     }
 }

@@ -1,8 +1,8 @@
 use orderflow_contract::{
-    Invalid,
+    Invalid, deadline,
     status::{self, PreconditionViolation},
 };
-use orderflow_mongo::{Failure, is_outage};
+use orderflow_mongo::{Failure, is_outage, is_over_time};
 use tonic::{Code, Status};
 
 use crate::{
@@ -35,6 +35,20 @@ pub(crate) enum Error {
     NoAnswer,
     #[error("an order and its reservation do not fit")]
     Inconsistent,
+    #[error("too many watches are open, of this user or of all")]
+    TooManyWatches,
+    #[error("the reader is too far behind; go on with the last resume_token")]
+    SlowReader,
+    #[error(
+        "what has changed since then is not known any more: list the orders and watch from now on"
+    )]
+    HistoryLost,
+    #[error("the changes cannot be followed; go on with the last resume_token")]
+    WatchInterrupted,
+    #[error("the service is stopping; go on with the last resume_token")]
+    Stopping,
+    #[error("the token has expired; go on with a new one and the last resume_token")]
+    TokenExpired,
     #[error("MongoDB failed")]
     Mongo(#[from] mongodb::error::Error),
     #[error("a write failed")]
@@ -89,10 +103,27 @@ impl From<Error> for Status {
                 message,
                 std::time::Duration::from_millis(100),
             ),
+            // Others must end first.
+            Error::TooManyWatches => status::retry_later(
+                Code::ResourceExhausted,
+                "TOO_MANY_WATCHES",
+                message,
+                std::time::Duration::from_secs(1),
+            ),
+            // What comes next is there; this stream just does not get it to its reader.
+            Error::SlowReader => status::error(Code::ResourceExhausted, "SLOW_READER", message),
+            // The position lies before what MongoDB remembers.
+            Error::HistoryLost => status::error(Code::OutOfRange, "WATCH_HISTORY_LOST", message),
+            // Nothing is lost: the position that the caller knows is as good as before.
+            Error::WatchInterrupted => status::unavailable("WATCH_INTERRUPTED", message),
+            Error::Stopping => status::unavailable("STOPPING", message),
+            Error::TokenExpired => status::error(Code::Unauthenticated, "TOKEN_EXPIRED", message),
             // The order may exist, or come to exist.
             Error::Unknown | Error::Write(Failure::Conflict | Failure::Unknown(_)) => {
                 status::unavailable("OUTCOME_UNKNOWN", Error::Unknown.to_string())
             }
+            // A read that outlived its call.
+            Error::Mongo(cause) if is_over_time(&cause) => deadline::exceeded(),
             Error::NoAnswer => status::unavailable("CATALOG_UNAVAILABLE", message),
             Error::Mongo(cause) | Error::Write(Failure::Mongo(cause)) if is_outage(&cause) => {
                 tracing::warn!(%cause, "MongoDB is out of reach");

@@ -8,9 +8,8 @@ use orderflow_proto::{
     catalog::v1::{self as pb, inventory_service_client::InventoryServiceClient},
     money::v1 as money_pb,
 };
-use tonic::{
-    Request, Response, Status, service::interceptor::InterceptedService, transport::Channel,
-};
+use orderflow_upstream::{Lease, Upstream, backoff};
+use tonic::{Request, Response, Status, service::interceptor::InterceptedService};
 
 use crate::domain::{Line, Money, Placement, PlacementLine};
 
@@ -26,8 +25,12 @@ pub(crate) const AT_ONCE: usize = 256;
 /// Takes stock and gives it back.
 #[derive(Clone)]
 pub(crate) struct Inventory {
-    client: InventoryServiceClient<InterceptedService<Channel, ServiceIdentity>>,
+    catalog: Upstream,
+    identity: ServiceIdentity,
 }
+
+/// For one call, on one replica of the catalog.
+type Client = InventoryServiceClient<InterceptedService<Lease, ServiceIdentity>>;
 
 /// The catalog did not answer, or not in a way that says what happened. Whatever status it may have sent is about this call,
 /// not about the orders in it: only an outcome in a decoded reply is an answer.
@@ -84,11 +87,8 @@ pub(crate) enum Problem {
 }
 
 impl Inventory {
-    pub(crate) fn new(catalog: Channel, identity: ServiceIdentity) -> Self {
-        let client = InventoryServiceClient::with_interceptor(catalog, identity)
-            .max_decoding_message_size(MAX_MESSAGE)
-            .max_encoding_message_size(MAX_MESSAGE);
-        Self { client }
+    pub(crate) fn new(catalog: Upstream, identity: ServiceIdentity) -> Self {
+        Self { catalog, identity }
     }
 
     /// Reserves stock for placements; the outcomes are in their order.
@@ -99,8 +99,7 @@ impl Inventory {
         let request = pb::ReserveRequest {
             items: placements.iter().map(encode_placement).collect(),
         };
-        let reply = attempts("Reserve", || {
-            let mut client = self.client.clone();
+        let reply = self.attempts("Reserve", |mut client| {
             let request = in_time(&request);
             async move { client.reserve(request).await }
         });
@@ -117,8 +116,7 @@ impl Inventory {
         let request = pb::ReleaseRequest {
             order_ids: order_ids.iter().map(Id::to_string).collect(),
         };
-        let reply = attempts("Release", || {
-            let mut client = self.client.clone();
+        let reply = self.attempts("Release", |mut client| {
             let request = in_time(&request);
             async move { client.release(request).await }
         });
@@ -145,8 +143,7 @@ impl Inventory {
             page_size: 0,
             page_token,
         };
-        let reply = attempts("ListUnsettled", || {
-            let mut client = self.client.clone();
+        let reply = self.attempts("ListUnsettled", |mut client| {
             let request = in_time(&request);
             async move { client.list_unsettled(request).await }
         });
@@ -171,8 +168,7 @@ impl Inventory {
         while !left.is_empty() {
             let rest = left.split_off(left.len().min(AT_ONCE));
             let request = pb::GetReservationsRequest { order_ids: left };
-            let reply = attempts("GetReservations", || {
-                let mut client = self.client.clone();
+            let reply = self.attempts("GetReservations", |mut client| {
                 let request = in_time(&request);
                 async move { client.get_reservations(request).await }
             });
@@ -191,8 +187,7 @@ impl Inventory {
     /// Strikes entries out of the journal.
     pub(crate) async fn settle(&self, entry_ids: Vec<String>) -> Result<(), NoAnswer> {
         let request = pb::SettleRequest { entry_ids };
-        let reply = attempts("Settle", || {
-            let mut client = self.client.clone();
+        let reply = self.attempts("Settle", |mut client| {
             let request = in_time(&request);
             async move { client.settle(request).await }
         });
@@ -200,21 +195,43 @@ impl Inventory {
     }
 }
 
-/// The same call once more if there was no answer: all of them are idempotent.
-async fn attempts<T, F>(name: &str, call: impl Fn() -> F) -> Result<T, NoAnswer>
-where
-    F: Future<Output = Result<Response<T>, Status>>,
-{
-    for attempt in 1..=ATTEMPTS {
-        match tokio::time::timeout(PATIENCE, call()).await {
-            Ok(Ok(response)) => return Ok(response.into_inner()),
-            Ok(Err(status)) => {
-                tracing::warn!(attempt, code = %status.code(), message = status.message(), "{name} failed");
+impl Inventory {
+    /// The same call once more if there was no answer: all of them are idempotent. On another replica if there is one, and not so
+    /// often that a catalog in trouble gets twice the work.
+    async fn attempts<T, F>(&self, name: &str, call: impl Fn(Client) -> F) -> Result<T, NoAnswer>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.catalog.budget().offered();
+        let mut tried = Vec::new();
+        for attempt in 1..=ATTEMPTS {
+            if attempt > 1 {
+                if !self.catalog.budget().may_repeat() {
+                    break;
+                }
+                tokio::time::sleep(backoff(1)).await;
             }
-            Err(_) => tracing::warn!(attempt, "{name} took longer than {PATIENCE:?}"),
+            let replica = match self.catalog.pick(&tried) {
+                Ok(replica) => replica,
+                Err(refused) => {
+                    tracing::warn!(attempt, %refused, "{name} failed");
+                    continue;
+                }
+            };
+            tried.push(replica.address());
+            let client = InventoryServiceClient::with_interceptor(replica, self.identity.clone())
+                .max_decoding_message_size(MAX_MESSAGE)
+                .max_encoding_message_size(MAX_MESSAGE);
+            match tokio::time::timeout(PATIENCE, call(client)).await {
+                Ok(Ok(response)) => return Ok(response.into_inner()),
+                Ok(Err(status)) => {
+                    tracing::warn!(attempt, code = %status.code(), message = status.message(), "{name} failed");
+                }
+                Err(_) => tracing::warn!(attempt, "{name} took longer than {PATIENCE:?}"),
+            }
         }
+        Err(NoAnswer)
     }
-    Err(NoAnswer)
 }
 
 fn in_time<T: Clone>(message: &T) -> Request<T> {

@@ -11,12 +11,14 @@ mod store;
 use std::{process::ExitCode, sync::Arc};
 
 use orderflow_chassis::{
-    Shutdown, channel,
+    Shutdown,
+    deadline::Honour,
     health::{self, Health},
     program, serve,
 };
 use orderflow_identity::{Authorize, Authorizer, KeyRing, Unprotected, service::follow_keys};
 use orderflow_proto::order::v1::order_service_server::OrderServiceServer;
+use orderflow_upstream::{Choice, Upstream};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tower::Layer;
@@ -50,14 +52,16 @@ pub async fn main() -> ExitCode {
 pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
     let client = orderflow_mongo::connect(config.mongo_url.expose(), ABOUT.binary).await?;
     let store = store::Store::new(&client, &config.database);
-    let catalog = channel::lazy(&config.catalog_url);
+    // One and the same for all: batches on several replicas of the catalog get in one another's way.
+    let catalog = Upstream::new("catalog", &config.catalog_url, &config.tls, Choice::First);
     let inventory = inventory::Inventory::new(catalog, config.identity.clone());
-    let orders = app::Orders::new(store.clone(), inventory);
+    let watching = app::Watching::new(store.clone(), config.watch_heartbeat, shutdown.clone());
+    let orders = app::Orders::new(store.clone(), inventory, watching);
 
     let users = KeyRing::default();
     let authorizer =
         Authorizer::for_services(&[ORDER], health::PATHS, users.clone(), KeyRing::default())?;
-    let user_service = channel::lazy(&config.user_url);
+    let user_service = Upstream::new("user", &config.user_url, &config.tls, Choice::LeastLoaded);
     tokio::spawn(follow_keys(
         users.clone(),
         user_service,
@@ -80,7 +84,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
             .max_encoding_message_size(MAX_RESPONSE),
     );
     let authorize = Authorize(Arc::new(authorizer));
-    let service = authorize.layer(routes.prepare());
+    let service = Honour.layer(authorize.layer(routes.prepare()));
     serve::serve(ABOUT.name, config.serving, listener, service, shutdown).await;
     Ok(())
 }

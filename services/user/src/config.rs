@@ -80,6 +80,10 @@ impl Configuration for Config {
     fn listen(&self) -> SocketAddr {
         self.listen
     }
+
+    fn serving(&self) -> &serve::Options {
+        &self.serving
+    }
 }
 
 /// A token cannot be taken back, so it counts for a day at most.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use orderflow_contract::{Invalid, status};
+use orderflow_contract::{Invalid, deadline, status};
 use orderflow_mongo as mongo;
 use tonic::{Code, Status};
 
@@ -60,6 +60,8 @@ impl From<Failure> for Status {
             ),
             // Nothing was done; MongoDB has not been reached yet.
             Failure::Starting => status::unavailable("STARTING", message),
+            // A read that outlived its call.
+            Failure::Mongo(error) if mongo::is_over_time(&error) => deadline::exceeded(),
             // It may work soon. Whether a write was done is not known.
             Failure::Mongo(error) if mongo::is_outage(&error) => {
                 tracing::warn!(%error, "MongoDB does not answer");

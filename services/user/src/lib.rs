@@ -11,7 +11,7 @@ mod tokens;
 
 use std::{process::ExitCode, sync::Arc};
 
-use orderflow_chassis::{Shutdown, health, program, serve};
+use orderflow_chassis::{Shutdown, deadline::Honour, health, program, serve};
 use orderflow_identity::{Authorize, Authorizer, Unprotected};
 use orderflow_mongo as mongo;
 use orderflow_proto::user::v1::{
@@ -87,7 +87,8 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
         .add_service(users)
         .add_service(keys)
         .prepare();
-    let service = Authorize(Arc::new(authorizer)).layer(routes);
+    let service = Honour.layer(Authorize(Arc::new(authorizer)).layer(routes));
+
     let served = serve::serve(
         ABOUT.name,
         config.serving,

@@ -113,8 +113,9 @@ impl Store {
     }
 
     async fn find(&self, filter: Document) -> Result<Option<User>, Failure> {
-        self.run(|users| async move { users.find_one(filter).await })
-            .await
+        let users = self.indexed()?;
+        let find = async move { users.find_one(filter).max_time(mongo::max_time()).await };
+        Ok(task::read(find).await.map_err(Failure::Broken)??)
     }
 
     async fn change(&self, filter: Document, update: Document) -> Result<Option<User>, Failure> {
@@ -133,16 +134,21 @@ impl Store {
         }
     }
 
-    /// Runs an operation to its end, whether or not the caller waits for it.
+    /// Runs a write to its end, whether or not the caller waits for it.
     async fn run<T, F>(&self, operation: impl FnOnce(Collection<User>) -> F) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, mongodb::error::Error>> + Send + 'static,
     {
-        if !self.indexed.load(Relaxed) {
-            return Err(Failure::Starting);
-        }
-        let done = task::to_completion(operation(self.users.clone())).await;
+        let done = task::to_completion(operation(self.indexed()?)).await;
         Ok(done.map_err(Failure::Broken)??)
+    }
+
+    fn indexed(&self) -> Result<Collection<User>, Failure> {
+        if self.indexed.load(Relaxed) {
+            Ok(self.users.clone())
+        } else {
+            Err(Failure::Starting)
+        }
     }
 }

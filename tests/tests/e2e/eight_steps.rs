@@ -19,7 +19,7 @@ use tonic::{
 use tower::{Service, ServiceExt, util::BoxCloneService};
 
 /// Any way of making HTTP calls.
-type Transport = BoxCloneService<http::Request<Body>, http::Response<Body>, StdError>;
+pub(crate) type Transport = BoxCloneService<http::Request<Body>, http::Response<Body>, StdError>;
 
 fn transport<S, B>(service: S) -> Transport
 where
@@ -43,12 +43,17 @@ async fn over_grpc() {
 #[tokio::test]
 async fn over_grpc_web() {
     let world = World::start().await;
-    // A browser speaks HTTP/1.1 to a server in clear text.
+    let (origin, transport) = web(&world);
+    eight_steps(transport, origin).await;
+}
+
+/// gRPC-Web as a browser speaks it: by HTTP/1.1 to a server in clear text.
+pub(crate) fn web(world: &World) -> (http::Uri, Transport) {
     let executor = hyper_util::rt::TokioExecutor::new();
     let client = hyper_util::client::legacy::Client::builder(executor).build_http();
     let layers = tower::ServiceBuilder::new().layer(tonic_web::GrpcWebClientLayer::new());
     let origin = format!("http://{}", world.system.gateway);
-    eight_steps(transport(layers.service(client)), origin.parse().unwrap()).await;
+    (origin.parse().unwrap(), transport(layers.service(client)))
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use tonic::{
     codegen::{Bytes, StdError},
 };
 
-type Http = Client<HttpConnector, Full<Bytes>>;
+pub(crate) type Http = Client<HttpConnector, Full<Bytes>>;
 
 /// Somebody with a client that knows nothing of gRPC.
 struct Curl {
@@ -35,7 +35,7 @@ struct Answer {
     body: Value,
 }
 
-fn http() -> Http {
+pub(crate) fn http() -> Http {
     Client::builder(TokioExecutor::new()).build_http()
 }
 

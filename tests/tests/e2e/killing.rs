@@ -52,7 +52,7 @@ async fn connected(program: &Program, person: &Person) -> Person {
     }
 }
 
-async fn is_clean(settings: &HashMap<String, String>, history: History) {
+pub(crate) async fn is_clean(settings: &HashMap<String, String>, history: History) {
     let client = Client::with_uri_str(&settings["MONGO_URL"]).await.unwrap();
     let databases = Databases {
         catalog: settings["CATALOG_DATABASE"].clone(),

@@ -9,7 +9,9 @@
 mod audit;
 mod closed_days;
 mod dead_transactions;
+mod draining;
 mod eight_steps;
+mod encrypted;
 mod failing;
 mod following;
 mod identity;
@@ -28,4 +30,6 @@ mod replica;
 mod selling_out;
 mod stats;
 mod two_replicas;
+mod upstreams;
 mod users;
+mod watching;

@@ -28,7 +28,7 @@ pub(crate) fn free_address() -> SocketAddr {
         .unwrap()
 }
 
-fn command(program: &str, settings: &HashMap<String, String>) -> Command {
+pub(crate) fn command(program: &str, settings: &HashMap<String, String>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_node"));
     command
         .env_clear()

@@ -18,6 +18,7 @@ use tokio::{
     net::TcpStream,
     time::{Instant, interval_at, sleep_until, timeout},
 };
+use tokio_util::either::Either;
 use tonic::transport::server::TcpConnectInfo;
 use tower::{Service, ServiceExt};
 
@@ -67,9 +68,9 @@ impl Server {
             .max_local_error_reset_streams(64)
             // What a stream that nobody reads may keep.
             .max_send_buf_size(64 * 1024)
-            // Both ends what is silent.
-            .keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_timeout(Duration::from_secs(10));
+            // Who does not answer a ping is gone.
+            .keep_alive_interval(2 * options.header_timeout)
+            .keep_alive_timeout(options.header_timeout);
         Self {
             name: Name(name),
             options,
@@ -97,7 +98,13 @@ pub(super) async fn serve<S, B>(
         local_addr: stream.local_addr().ok(),
         remote_addr: Some(peer),
     };
-    let opening = Wire::open(stream, activity.clone(), options.write_timeout);
+    let opening = async {
+        let io = match &options.tls {
+            None => Either::Left(stream),
+            Some(tls) => Either::Right(Box::new(tls.accept(stream).await?)),
+        };
+        Wire::open(io, activity.clone(), options.write_timeout).await
+    };
     let opening = timeout(options.header_timeout, opening);
     // Who has not said anything yet has nothing in flight.
     let Some(Ok(Ok(wire))) = server.shutdown.run_until_cancelled(opening).await else {

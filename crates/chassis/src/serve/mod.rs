@@ -10,6 +10,7 @@ mod connection;
 mod frames;
 mod options;
 mod request;
+mod tls;
 mod trace;
 mod wire;
 
@@ -28,7 +29,11 @@ use tower::Service;
 use self::{addresses::Addresses, connection::Server};
 use crate::Shutdown;
 
-pub use self::{options::Options, trace::TRACE_ID};
+pub use self::{
+    options::Options,
+    tls::{Error, Tls},
+    trace::TRACE_ID,
+};
 
 /// How long a server takes to end at the most: a second less than what most supervisors grant.
 pub const DRAIN: Duration = Duration::from_secs(9);

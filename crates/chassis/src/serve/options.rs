@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use super::Tls;
 use crate::config::{self, Settings};
 
 /// The bounds of a server.
@@ -18,7 +19,8 @@ pub struct Options {
     pub max_connections_per_address: usize,
     /// Calls at a time on one connection.
     pub max_streams: u32,
-    /// How long a client may take for its first bytes, and for the headers of each request in HTTP/1.1.
+    /// How long a client may take for its first bytes, for the headers of each request in HTTP/1.1, and to answer a ping in
+    /// HTTP/2. It gets one whenever it has sent no request for twice that time.
     pub header_timeout: Duration,
     /// How long the body of a request may fail to get on.
     pub body_timeout: Duration,
@@ -28,6 +30,8 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// After how long a connection ends, give or take a tenth; never, if there is none.
     pub max_age: Option<Duration>,
+    /// With a certificate TLS is spoken, and nothing else.
+    pub tls: Option<Tls>,
 }
 
 impl Options {
@@ -43,6 +47,7 @@ impl Options {
             write_timeout: Duration::from_secs(20),
             idle_timeout: Duration::from_secs(300),
             max_age: Some(Duration::from_secs(3600)),
+            tls: None,
         }
     }
 
@@ -82,7 +87,7 @@ impl Options {
             s,
             "HEADER_TIMEOUT",
             self.header_timeout,
-            "how long a client may take for its first bytes, and for headers in HTTP/1.1",
+            "how long a client may take for its first bytes, for headers in HTTP/1.1, and to answer a ping",
         );
         let body_timeout = time(
             s,
@@ -107,6 +112,7 @@ impl Options {
             &seconds(self.max_age.unwrap_or_default()),
             "after how long connections end and are made anew; 0s for never",
         );
+        let tls = Tls::read(s, self.http1);
         Some(Self {
             http1: self.http1,
             max_connections: max_connections?,
@@ -117,6 +123,7 @@ impl Options {
             write_timeout: write_timeout?,
             idle_timeout: idle_timeout?,
             max_age: Some(max_age?.0).filter(|age| !age.is_zero()),
+            tls: tls?,
         })
     }
 }

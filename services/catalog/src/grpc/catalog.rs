@@ -1,4 +1,4 @@
-use orderflow_chassis::task::to_completion;
+use orderflow_chassis::task::{self, to_completion};
 use orderflow_contract::{Id, Invalid, page, text, time::timestamp};
 use orderflow_identity::User;
 use orderflow_mongo::keyset::Direction::{Ascending, Descending};
@@ -72,7 +72,9 @@ impl CatalogService for CatalogGrpc {
         let ids: Vec<_> = ids.iter().enumerate().map(parse).collect();
         let ids: Vec<_> = invalid.finish(|| ids.into_iter().collect())?;
 
-        let (products, missing) = self.0.batch_get_products(&ids).await?;
+        let catalog = self.0.clone();
+        let found = task::read(async move { catalog.batch_get_products(&ids).await });
+        let (products, missing) = found.await??;
         Ok(Response::new(pb::BatchGetProductsResponse {
             products: products.into_iter().map(encode).collect(),
             missing_ids: missing.iter().map(Id::to_string).collect(),
@@ -86,7 +88,8 @@ impl CatalogService for CatalogGrpc {
         let request = request.into_inner();
         let pages = pages(&request);
         let listing = listing(request, &pages)?;
-        let found = self.0.list_products(&listing).await?;
+        let (catalog, of) = (self.0.clone(), listing.clone());
+        let found = task::read(async move { catalog.list_products(&of).await }).await??;
         let encoded = found
             .into_iter()
             .map(|(product, position)| (encode(product), position));

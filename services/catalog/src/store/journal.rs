@@ -5,7 +5,7 @@ use mongodb::{
     error::Error,
 };
 use orderflow_contract::Id;
-use orderflow_mongo::Failure;
+use orderflow_mongo::{Failure, max_time};
 use serde::{Deserialize, Serialize};
 
 use super::Store;
@@ -44,7 +44,7 @@ impl Store {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let journal = self.journal.clone_with_type::<Document>();
         let found = journal.find(filter).sort(doc! { "_id": 1 }).limit(limit);
-        let found: Vec<_> = found.await?.try_collect().await?;
+        let found: Vec<_> = found.max_time(max_time()).await?.try_collect().await?;
         let read = |document: Document| {
             let id = document.get_object_id("_id").ok()?;
             let entry = deserialize_from_document(document).unwrap_or_else(|error| {

@@ -11,6 +11,7 @@ use orderflow_contract::Id;
 use orderflow_mongo::{
     Failure,
     keyset::{self, Direction},
+    max_time,
 };
 use serde::{Deserialize, Serialize};
 
@@ -190,7 +191,8 @@ impl Store {
 
     /// A product, withdrawn or not.
     pub(crate) async fn any_product(&self, id: Id) -> Result<Option<Product>, Error> {
-        let document = self.products.find_one(doc! { "_id": text(id) }).await?;
+        let found = self.products.find_one(doc! { "_id": text(id) });
+        let document = found.max_time(max_time()).await?;
         Ok(document.map(Product::from))
     }
 
@@ -200,6 +202,7 @@ impl Store {
         let filter = doc! { "_id": { "$in": ids }, "withdrawn": false };
         self.products
             .find(filter)
+            .max_time(max_time())
             .await?
             .map_ok(Product::from)
             .try_collect()
@@ -215,7 +218,8 @@ impl Store {
                     .products
                     .find(listing.filter())
                     .sort(listing.sort())
-                    .limit(limit);
+                    .limit(limit)
+                    .max_time(max_time());
                 let unscored = |product| Found {
                     product,
                     score: 0.0,
@@ -227,6 +231,7 @@ impl Store {
                 let cursor = self
                     .products
                     .aggregate(pipeline)
+                    .max_time(max_time())
                     .with_type::<Found>()
                     .await?;
                 cursor.try_collect().await?

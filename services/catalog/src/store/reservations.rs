@@ -5,7 +5,7 @@ use mongodb::{
     error::Error,
 };
 use orderflow_contract::Id;
-use orderflow_mongo::Failure;
+use orderflow_mongo::{Failure, max_time};
 use serde::{Deserialize, Serialize};
 
 use super::{RESERVATIONS, Store};
@@ -91,8 +91,8 @@ impl Store {
     /// Those of the orders that are known.
     pub(crate) async fn reservations(&self, order_ids: &[Id]) -> Result<Known, Error> {
         let reservations = self.reservations.clone_with_type::<Document>();
-        let found = reservations.find(among(order_ids)).await?;
-        Ok(Known::read(found.try_collect().await?))
+        let found = reservations.find(among(order_ids)).max_time(max_time());
+        Ok(Known::read(found.await?.try_collect().await?))
     }
 
     /// Those of the orders that are known, as a transaction sees them.

@@ -2,10 +2,14 @@
 
 mod cancel_order;
 mod count_orders;
+mod feed;
 mod find_orders;
 mod follow;
 mod move_order;
 mod place_order;
+mod watch_orders;
+
+use std::sync::Arc;
 
 use orderflow_batch::{Batcher, Refused};
 
@@ -16,6 +20,8 @@ use crate::{
     store::Store,
 };
 
+pub(crate) use watch_orders::{Told, Watching};
+
 /// The orders.
 #[derive(Clone)]
 pub(crate) struct Orders {
@@ -25,15 +31,17 @@ pub(crate) struct Orders {
     reading: find_orders::Reading,
     moving: move_order::Moving,
     releasing: cancel_order::Releasing,
+    watching: Arc<Watching>,
 }
 
 impl Orders {
-    pub(crate) fn new(store: Store, inventory: Inventory) -> Self {
+    pub(crate) fn new(store: Store, inventory: Inventory, watching: Watching) -> Self {
         Self {
             placing: place_order::lanes(store.clone(), inventory.clone()),
             reading: find_orders::lanes(store.clone()),
             moving: move_order::lane(store.clone()),
             releasing: cancel_order::lane(inventory.clone()),
+            watching: Arc::new(watching),
             store,
             inventory,
         }

@@ -81,7 +81,7 @@ pub(super) fn decode(
     })
 }
 
-fn whose(user: &User, named: Option<Id>, side: pb::OrderSide) -> Result<Whose, Error> {
+pub(super) fn whose(user: &User, named: Option<Id>, side: pb::OrderSide) -> Result<Whose, Error> {
     if named.is_some_and(|named| named != user.id) && !user.is_admin() {
         return Err(Error::NotAdmin);
     }

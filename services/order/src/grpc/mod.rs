@@ -4,5 +4,6 @@ mod listing;
 mod orders;
 mod placement;
 mod stats;
+mod watching;
 
 pub(crate) use orders::OrderGrpc;

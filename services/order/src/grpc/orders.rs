@@ -1,6 +1,7 @@
-use orderflow_chassis::task::to_completion;
+use futures::stream::BoxStream;
+use orderflow_chassis::task::{self, to_completion};
 use orderflow_contract::{Id, Invalid, page, time::timestamp};
-use orderflow_identity::User;
+use orderflow_identity::{Expiry, User};
 use orderflow_proto::{
     money::v1::Money,
     order::v1::{self as pb, order_service_server::OrderService},
@@ -8,7 +9,7 @@ use orderflow_proto::{
 use prost::Message;
 use tonic::{Request, Response, Status as GrpcStatus};
 
-use super::{listing, placement, stats};
+use super::{listing, placement, stats, watching};
 use crate::{
     app::Orders,
     domain::{Line, Order, Part, Status},
@@ -52,7 +53,8 @@ impl OrderService for OrderGrpc {
         let request = request.into_inner();
         let pages = listing::pages(&user, &request);
         let listing = listing::decode(&user, &request, &pages)?;
-        let found = self.0.list_orders(&listing).await?;
+        let (orders, of) = (self.0.clone(), listing.clone());
+        let found = task::read(async move { orders.list_orders(&of).await }).await??;
         let encoded = found
             .iter()
             .filter_map(|order| Some((order.id, encode(order, &user)?)));
@@ -64,6 +66,22 @@ impl OrderService for OrderGrpc {
             next_page_token: last.map_or_else(String::new, |(id, _)| pages.token(id)),
             orders: orders.into_iter().map(|(_, order)| order).collect(),
         }))
+    }
+
+    type WatchOrdersStream = BoxStream<'static, Result<pb::WatchOrdersResponse, GrpcStatus>>;
+
+    async fn watch_orders(
+        &self,
+        request: Request<pb::WatchOrdersRequest>,
+    ) -> Result<Response<Self::WatchOrdersStream>, GrpcStatus> {
+        let (user, expiry) = (User::of(&request)?, Expiry::of(&request)?);
+        let request = request.into_inner();
+        let watched = watching::watched(&user, &request);
+        let (whose, behind) = watching::decode(&user, &request, &watched)?;
+        let (orders, by) = (self.0.clone(), user.clone());
+        let watch = async move { orders.watch_orders(&by, whose, behind, expiry).await };
+        let told = to_completion(watch).await??;
+        Ok(Response::new(watching::encode_all(told, user, watched)))
     }
 
     async fn update_order_status(
@@ -114,7 +132,7 @@ impl OrderService for OrderGrpc {
             Sales::Of(user.id)
         };
         let orders = self.0.clone();
-        let sales = to_completion(async move { orders.count_orders(whose, first, last).await });
+        let sales = task::read(async move { orders.count_orders(whose, first, last).await });
         let sales = sales.await??.into_iter();
         let rows = sales.flat_map(|(day, rows)| rows.into_iter().map(move |row| (day, row)));
         Ok(Response::new(pb::GetOrderStatsResponse {
@@ -149,7 +167,7 @@ fn encode_status(status: Status) -> pb::OrderStatus {
 }
 
 /// The part of an order that a user may see; `None` if there is none.
-fn encode(order: &Order, user: &User) -> Option<pb::Order> {
+pub(super) fn encode(order: &Order, user: &User) -> Option<pb::Order> {
     let part = order.part_for(user)?;
     let is_shown = |line: &&Line| match part {
         Part::Whole => true,

@@ -5,7 +5,10 @@ use mongodb::{
     options::Hint,
 };
 use orderflow_contract::Id;
-use orderflow_mongo::keyset::{self, Direction};
+use orderflow_mongo::{
+    keyset::{self, Direction},
+    max_time,
+};
 
 use super::{
     Store,
@@ -135,10 +138,13 @@ impl Store {
     ) -> Result<Option<Vec<domain::Order>>, Error> {
         let position = match listing.behind {
             None => None,
-            Some(id) => match self.orders.find_one(listing.of_this_list(id)).await? {
-                Some(document) => Some(listing.order.position(&document, id)),
-                None => return Ok(None),
-            },
+            Some(id) => {
+                let last = self.orders.find_one(listing.of_this_list(id));
+                match last.max_time(max_time()).await? {
+                    Some(document) => Some(listing.order.position(&document, id)),
+                    None => return Ok(None),
+                }
+            }
         };
         let orders = self
             .orders
@@ -146,6 +152,7 @@ impl Store {
             .sort(listing.order.direction().sort(listing.order.keys()))
             .hint(Hint::Keys(listing.index()))
             .limit(i64::try_from(listing.size + 1).unwrap_or(i64::MAX))
+            .max_time(max_time())
             .await?;
         orders
             .map_ok(domain::Order::from)

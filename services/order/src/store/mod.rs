@@ -1,5 +1,6 @@
 //! Documents, queries and indexes.
 
+mod changes;
 mod indexes;
 mod late;
 mod listing;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use mongodb::{Client, Collection, Database, bson::Document, error::Error};
 use orderflow_mongo::Transactions;
 
+pub(crate) use changes::{Change, Changes, Position};
 pub(crate) use listing::{Listing, Order as ListOrder, Whose};
 pub(crate) use moves::{Attempt, Made};
 pub(crate) use stats::{Row, Sales};

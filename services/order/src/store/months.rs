@@ -8,7 +8,7 @@ use mongodb::{
     bson::{Bson, Document, deserialize_from_document, doc},
     error::Error,
 };
-use orderflow_mongo::Failure;
+use orderflow_mongo::{Failure, max_time};
 use serde::Deserialize;
 
 use super::{
@@ -73,7 +73,8 @@ impl Store {
         last: Day,
     ) -> Result<Kept, Error> {
         let range = doc! { "_id": { "$gte": key(whose, first), "$lte": key(whose, last) } };
-        let mut found = self.months.find(range).session(&mut *session).await?;
+        let found = self.months.find(range).max_time(max_time());
+        let mut found = found.session(&mut *session).await?;
         let read = |document: Document| {
             let key = document.get_str("_id").unwrap_or_default().to_owned();
             let month = deserialize_from_document(document)

@@ -7,7 +7,7 @@ use mongodb::{
     options::Hint,
 };
 use orderflow_contract::{Id, time::now_ms};
-use orderflow_mongo::Failure;
+use orderflow_mongo::{Failure, max_time};
 use serde::{Deserialize, Serialize};
 
 use super::{Store, indexes::all_by_time};
@@ -118,7 +118,11 @@ impl Store {
 
     /// An order, as a majority knows it.
     pub(crate) async fn order(&self, id: Id) -> Result<Option<Order>, Error> {
-        let found = self.orders.find_one(doc! { "_id": id.to_string() }).await?;
+        let found = self
+            .orders
+            .find_one(doc! { "_id": id.to_string() })
+            .max_time(max_time())
+            .await?;
         Ok(found.map(Order::from))
     }
 
@@ -134,7 +138,8 @@ impl Store {
         let keys = self.orders.clone_with_type::<Key>();
         let found = keys
             .find(doc! { "_id": { "$in": ids } })
-            .projection(doc! { "_id": 1 });
+            .projection(doc! { "_id": 1 })
+            .max_time(max_time());
         found.await?.map_ok(|key| key.id).try_collect().await
     }
 
@@ -145,7 +150,8 @@ impl Store {
             .find(doc! { "status": Status::Cancelling.name() })
             .sort(doc! { "create_time": 1, "_id": 1 })
             .hint(Hint::Keys(all_by_time()))
-            .projection(doc! { "_id": 1 });
+            .projection(doc! { "_id": 1 })
+            .max_time(max_time());
         found.await?.map_ok(|key| key.id).try_collect().await
     }
 
@@ -153,7 +159,8 @@ impl Store {
     pub(super) async fn readable(&self, ids: &[Id]) -> Result<Vec<OrderDocument>, Error> {
         let ids: Vec<_> = ids.iter().map(Id::to_string).collect();
         let orders = self.orders.clone_with_type::<Document>();
-        let found = orders.find(doc! { "_id": { "$in": ids } }).await?;
+        let found = orders.find(doc! { "_id": { "$in": ids } });
+        let found = found.max_time(max_time()).await?;
         let found: Vec<_> = found.try_collect().await?;
         let read = |document: Document| {
             let id = document.get_str("_id").unwrap_or_default().to_owned();

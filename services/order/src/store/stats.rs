@@ -8,6 +8,7 @@ use mongodb::{
     options::Hint,
 };
 use orderflow_contract::Id;
+use orderflow_mongo::max_time;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -138,7 +139,8 @@ impl Store {
             "revenue": { "$sum": revenue.into() },
         } };
         let groups = self.orders.aggregate([matching, group]);
-        let groups = groups.hint(Hint::Keys(index)).with_type::<Grouped>();
+        let groups = groups.hint(Hint::Keys(index)).max_time(max_time());
+        let groups = groups.with_type::<Grouped>();
         let row = |group: Grouped| {
             let row = Row {
                 currency: group.key.currency,
