@@ -1,7 +1,8 @@
 //! The services behind the gateway: several, slow, lost, or with too much to do.
 
 use std::{
-    sync::atomic::Ordering::SeqCst,
+    future::pending,
+    sync::{Arc, atomic::Ordering::SeqCst},
     time::{Duration, Instant},
 };
 
@@ -18,6 +19,7 @@ use orderflow_proto::{
     order::v1::{CreateOrderRequest, order_service_client::OrderServiceClient},
 };
 use prost::Message;
+use tokio::sync::Semaphore;
 use tonic::{Code, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_types::StatusExt;
@@ -163,27 +165,35 @@ async fn who_never_sends_its_request_takes_no_room() {
             .http2_only(true)
             .build_http()
     });
-    let request = |client: usize, body: Body| {
-        let request = Request::post(format!("http://{}{CREATE_ORDER}", world.gateway))
+    let request = |client: usize, path: &str, body: Body| {
+        let request = Request::post(format!("http://{}{path}", world.gateway))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .header("authorization", bearer());
         clients[client % 5].request(request.body(body).unwrap())
     };
     let half = Bytes::from(framed(&order("o-1").encode_to_vec())).slice(..4);
+    let begun = Arc::new(Semaphore::new(0));
     let never = || {
         let half = stream::iter([Ok::<_, Status>(half.clone())]);
-        Body::from_stream(half.chain(stream::pending()))
+        let begun = begun.clone();
+        let rest = async move {
+            begun.add_permits(1);
+            pending().await
+        };
+        Body::from_stream(half.chain(stream::once(rest)))
     };
     let _held: Vec<_> = (0..ROOM)
-        .map(|i| tokio::spawn(request(i, never())))
+        .map(|i| tokio::spawn(request(i, CREATE_ORDER, never())))
         .collect();
-    // Behind them, on one of their connections.
-    let served = request(0, Body::from(framed(&[])));
-    let arrived = world.order.seen.arrived.notified();
-    let served = tokio::spawn(served);
-    in_time(arrived).await;
-    served.abort();
+    let _begun = in_time(begun.acquire_many(1_000)).await.unwrap();
+    // Behind them on every connection: so the gateway has met them all.
+    for i in 0..clients.len() {
+        let behind = request(i, LIST_PRODUCTS, Body::from(framed(&[])));
+        in_time(behind).await.unwrap();
+    }
+    let call = world.call(Wire::Grpc, GET_ORDER, &order("o-1")).signed_in();
+    assert_eq!(in_time(call.send()).await.code(), Code::Ok);
     assert_eq!(world.order.seen.calls(), 1);
 }
 
