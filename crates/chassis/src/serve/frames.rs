@@ -21,7 +21,7 @@ pub(super) struct Frames {
 }
 
 const HEAD: usize = 9;
-const ALLOWANCE: usize = 10_000;
+const ALLOWANCE: usize = 2_000;
 const PER_SECOND: usize = 1_000;
 /// The answer to a ping has 17 bytes: it does not pay for the next one.
 const BYTES_SENT_PER_FRAME: usize = 64;
@@ -87,12 +87,15 @@ fn cost(kind: u8, flags: u8, length: usize) -> usize {
     const DATA: u8 = 0;
     const HEADERS: u8 = 1;
     const RST_STREAM: u8 = 3;
+    const SETTINGS: u8 = 4;
     const END_STREAM: u8 = 1;
     match kind {
         DATA if length > 0 || flags & END_STREAM != 0 => 0,
         HEADERS => 0,
-        // A call was begun for nothing.
+        // A call was begun for nothing. A client whose deadlines all pass at once takes all of its calls back.
         RST_STREAM => 5,
+        // One is sent at the beginning, and few later.
+        SETTINGS => 10,
         _ => 1,
     }
 }
