@@ -27,7 +27,7 @@ use crate::{
 };
 use OrderStatus::{Cancelled, Cancelling, Delivered, Pending, Shipped};
 
-/// How long a response may take. Far more than it does.
+/// How long a change, or an end, may take. Far more than it does.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Somebody's watch, and where they would go on.
@@ -64,8 +64,7 @@ impl Watching {
     }
 
     async fn response(&mut self) -> Result<WatchOrdersResponse, Status> {
-        let response = timeout(PATIENCE, self.stream.message()).await;
-        let response = response.expect("a response in time")?;
+        let response = self.stream.message().await?;
         let response = response.expect("it ends with a status");
         assert_ne!(response.resume_token, "");
         response.resume_token.clone_into(&mut self.resume_token);
@@ -74,11 +73,14 @@ impl Watching {
 
     /// The next change.
     async fn order(&mut self) -> Result<Order, Status> {
-        loop {
-            if let Some(order) = self.response().await?.order {
-                return Ok(order);
+        let next = async {
+            loop {
+                if let Some(order) = self.response().await?.order {
+                    return Ok(order);
+                }
             }
-        }
+        };
+        timeout(PATIENCE, next).await.expect("a change in time")
     }
 
     /// These changes come next, and no others between them.
@@ -91,11 +93,14 @@ impl Watching {
 
     /// The status in which it ends.
     async fn end(mut self) -> Refusal {
-        loop {
-            if let Err(status) = self.response().await {
-                return Refusal::from(&status);
+        let end = async {
+            loop {
+                if let Err(status) = self.response().await {
+                    return Refusal::from(&status);
+                }
             }
-        }
+        };
+        timeout(PATIENCE, end).await.expect("an end in time")
     }
 
     /// Breaks off and goes on from there.
