@@ -48,11 +48,14 @@ fn origin(text: &str) -> Result<HeaderValue, String> {
 }
 
 /// Tells browsers that pages of these sites may call, in any of the protocols. Nothing here goes by cookies, so none are
-/// asked for: a page has to bring the token itself.
-pub(crate) fn layer(Origins(origins): Origins) -> CorsLayer {
+/// asked for: a page has to bring the token itself. Where no site is known, nothing is told.
+pub(crate) fn layer(Origins(origins): Origins) -> Option<CorsLayer> {
     const REMEMBERED: Duration = Duration::from_secs(3600);
+    if origins.is_empty() {
+        return None;
+    }
     let name = HeaderName::from_static;
-    CorsLayer::new()
+    let layer = CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([
             Method::GET,
@@ -81,7 +84,8 @@ pub(crate) fn layer(Origins(origins): Origins) -> CorsLayer {
             RETRY_AFTER,
             WWW_AUTHENTICATE,
         ])
-        .max_age(REMEMBERED)
+        .max_age(REMEMBERED);
+    Some(layer)
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub(crate) fn routes<H: Health>(
     // Outermost first.
     let layers = ServiceBuilder::new()
         // Which pages may read the answers. Around everything, or a browser would keep refusals from the page that caused them.
-        .layer(cors)
+        .option_layer(cors)
         // Pages for people, which call nothing.
         .layer(from_fn_with_state(Arc::new(pages), pages::serve))
         // How often an address may call: before anything is done for it.

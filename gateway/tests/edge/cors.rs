@@ -29,7 +29,6 @@ async fn preflight(world: &World, path: &str, method: &str, origin: &str) -> Hea
             "authorization,content-type,x-grpc-web",
         );
     let response = http(false, request.body(Full::default()).unwrap()).await;
-    assert!(response.status().is_success(), "{}", response.status());
     response.headers().clone()
 }
 
