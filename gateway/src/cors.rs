@@ -50,10 +50,10 @@ fn origin(text: &str) -> Result<HeaderValue, String> {
 /// Tells browsers that pages of these sites may call, in any of the protocols. Nothing here goes by cookies, so none are
 /// asked for: a page has to bring the token itself. Where no site is known, nothing is told.
 pub(crate) fn layer(Origins(origins): Origins) -> Option<CorsLayer> {
+    const REMEMBERED: Duration = Duration::from_secs(3600);
     if origins.is_empty() {
         return None;
     }
-    const REMEMBERED: Duration = Duration::from_secs(3600);
     let name = HeaderName::from_static;
     let layer = CorsLayer::new()
         .allow_origin(origins)
