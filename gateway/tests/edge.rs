@@ -230,7 +230,6 @@ async fn what_is_not_public_does_not_exist() {
             "//orderflow.order.v1.OrderService/GetOrder",
             "/orderflow.order.v1.OrderService/%47etOrder",
             "/grpc.health.v1.Health/Nothing",
-            "/",
         ] {
             for token in [bearer(), service_bearer()] {
                 let call = world

@@ -141,11 +141,14 @@ mod tests {
     }
 
     #[test]
-    fn policy_is_security() {
+    fn policy_is_security_and_streams_are_lines() {
         let document = read();
         let security = |path: &str, verb: &str| document["paths"][path][verb]["security"].clone();
         assert_eq!(security("/v1/users:login", "post"), json!([]));
         assert_eq!(security("/v1/orders", "post"), json!([{"bearer": []}]));
+        let watch = &document["paths"]["/v1/orders:watch"]["get"]["responses"]["200"]["content"];
+        let lines = &watch["application/x-ndjson"]["schema"]["anyOf"];
+        assert_eq!(lines[0]["$ref"], "#/components/schemas/WatchOrdersResponse");
         let responses = &document["paths"]["/v1/products"]["get"]["responses"];
         assert!(responses["401"].is_null(), "everybody may list products");
         assert!(!document["paths"]["/v1/orders"]["get"]["responses"]["401"].is_null());
