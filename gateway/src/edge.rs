@@ -1,63 +1,104 @@
-//! The way of a call through the gateway.
+//! The way of a request through the gateway.
 
 use std::sync::Arc;
 
-use axum::{extract::Request, middleware::from_fn_with_state};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    response::{IntoResponse, Response},
+};
 use orderflow_chassis::malformed;
-use orderflow_identity::{Authorize, Authorizer};
-use tonic::service::Routes;
+use orderflow_identity::Authorizer;
+use tonic::{Status, service::Routes};
 use tonic_health::pb::health_server::{Health, HealthServer};
-use tonic_web::GrpcWebLayer;
-use tower::ServiceBuilder;
-use tower_http::cors::CorsLayer;
+use tower::ServiceExt;
 
 use crate::{
     Error,
     json::Json,
     limit::MAX_MESSAGE_BYTES,
-    pages::{self, Pages},
-    rate::{self, Rates},
+    pages::Pages,
+    rate::Rates,
     reflection,
     relay::Relay,
-    web,
+    web::{self, Kind},
 };
 
-/// All that the gateway answers to. Around it, applied by the server that serves it: the trace, so that every answer names
-/// one, refusals too.
-pub(crate) fn routes<H: Health>(
-    pages: Pages,
-    cors: Option<CorsLayer>,
-    rates: Arc<Rates>,
-    authorizer: Arc<Authorizer>,
-    relay: Arc<Relay>,
-    health: HealthServer<H>,
-) -> Result<Routes, Error> {
-    let (v1, v1alpha) = reflection::servers()?;
-    let json = Arc::new(Json::new(orderflow_proto::descriptors())?);
-    // Outermost first.
-    let layers = ServiceBuilder::new()
-        // Which pages may read the answers. Around everything, or a browser would keep refusals from the page that caused them.
-        .option_layer(cors)
-        // Pages for people, which call nothing.
-        .layer(from_fn_with_state(Arc::new(pages), pages::serve))
+/// All that the gateway answers to. Around it, applied by the server that serves it: the trace, so that every answer names one,
+/// refusals too; and CORS, or a browser would keep refusals from the page that caused them.
+///
+/// Steps of one function in place of a stack of layers: a layer is a box or two for each request, and the order reads better so.
+pub(crate) struct Edge {
+    pub(crate) pages: Pages,
+    pub(crate) rates: Rates,
+    pub(crate) json: Json,
+    pub(crate) authorizer: Authorizer,
+    pub(crate) own: Own,
+    pub(crate) relay: Relay,
+}
+
+impl Edge {
+    /// Answers a request, whatever it is.
+    pub(crate) async fn answer(self: Arc<Self>, mut request: Request) -> Response {
         // How often an address may call: before anything is done for it.
-        .layer(from_fn_with_state(rates.clone(), rate::per_address))
-        // Tells the kinds of calls apart, and makes gRPC of JSON. Here, since all that follows answers in gRPC's terms.
-        .layer(from_fn_with_state(json, web::admit))
-        // Makes gRPC of gRPC-Web. Before the policy, so that refusals reach browsers as gRPC-Web too.
-        .layer(GrpcWebLayer::new())
-        // Who may call what. Around everything that can be called, the gateway's own services included: nothing is
-        // reachable by being forgotten.
-        .layer(Authorize(authorizer));
-    let router = Routes::new(health.max_decoding_message_size(MAX_MESSAGE_BYTES))
-        .add_service(v1.max_decoding_message_size(MAX_MESSAGE_BYTES))
-        .add_service(v1alpha.max_decoding_message_size(MAX_MESSAGE_BYTES))
-        .into_axum_router()
-        .layer(malformed::layer())
-        // What is not the gateway's own is an upstream's.
-        .fallback(move |request: Request| relay.clone().call(request))
+        if let Err(too_many) = self.rates.per_address(&mut request) {
+            return web::refuse(request.headers(), too_many);
+        }
+        // Pages for people, which call nothing.
+        if let Some(page) = self.pages.answer(&request) {
+            return page;
+        }
+        // JSON and gRPC-Web become gRPC. Before the policy, so that refusals reach their callers in the same form as answers.
+        match web::kind(&request) {
+            Ok(Kind::Grpc) => self.call(request).await,
+            Ok(Kind::Web(web)) => web.call(request, |request| self.call(request)).await,
+            Ok(Kind::Json) => self.json.call(request, |request| self.call(request)).await,
+            Err(no_call) => no_call.into_response(),
+        }
+    }
+
+    /// Makes a call.
+    async fn call(&self, request: Request) -> Response {
+        // Who may call what. Around everything that can be called, the gateway's own services included: nothing is reachable by
+        // being forgotten.
+        let path = request.uri().path();
+        let caller = match self.authorizer.authorize(path, request.headers()) {
+            Ok(caller) => caller,
+            Err(denied) => return Status::from(denied).into_http(),
+        };
         // How often a user may call, now that it is known who calls.
-        .layer(from_fn_with_state(rates, rate::per_caller))
-        .layer(layers);
-    Ok(router.into())
+        let caller = caller.as_ref().map(|(caller, _)| caller);
+        if let Err(too_many) = self.rates.per_caller(caller, &request) {
+            return too_many.into_http();
+        }
+        // What is not the gateway's own is an upstream's.
+        if self.own.has(request.uri().path()) {
+            self.own.call(request).await
+        } else {
+            self.relay.call(request).await.map(Body::new)
+        }
+    }
+}
+
+/// The gateway's own services: health and reflection.
+pub(crate) struct Own(Router);
+
+impl Own {
+    pub(crate) fn new<H: Health>(health: HealthServer<H>) -> Result<Self, Error> {
+        let (v1, v1alpha) = reflection::servers()?;
+        let routes = Routes::new(health.max_decoding_message_size(MAX_MESSAGE_BYTES))
+            .add_service(v1.max_decoding_message_size(MAX_MESSAGE_BYTES))
+            .add_service(v1alpha.max_decoding_message_size(MAX_MESSAGE_BYTES));
+        Ok(Self(routes.into_axum_router().layer(malformed::layer())))
+    }
+
+    fn has(&self, path: &str) -> bool {
+        path.starts_with("/grpc.")
+    }
+
+    async fn call(&self, request: Request) -> Response {
+        let Ok(answer) = self.0.clone().oneshot(request).await;
+        answer
+    }
 }

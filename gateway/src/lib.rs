@@ -19,7 +19,7 @@ mod relay;
 mod upstream;
 mod web;
 
-use std::{future::pending, process::ExitCode, sync::Arc};
+use std::{convert::Infallible, future::pending, process::ExitCode, sync::Arc};
 
 use orderflow_chassis::{
     Shutdown,
@@ -29,6 +29,7 @@ use orderflow_chassis::{
 };
 use orderflow_identity::{Audience, Authorizer, KeyRing, Verifier, service::follow_keys};
 use tokio::net::TcpListener;
+use tower::{ServiceBuilder, service_fn};
 
 pub use client::Proxies;
 pub use config::Config;
@@ -36,6 +37,8 @@ pub use cors::Origins;
 pub use error::{Error, Unsupported};
 pub use rate::Limits;
 
+use edge::{Edge, Own};
+use json::Json;
 use pages::Pages;
 use rate::Rates;
 use relay::Relay;
@@ -46,21 +49,33 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
     let pool = orderflow_proto::descriptors();
     let upstreams = Arc::new(Upstreams::new(&config));
     let services = upstreams.place(policy::public_services(pool))?;
-    let relay = Arc::new(Relay::new(upstreams.methods(pool)?));
+    let relay = Relay::new(upstreams.methods(pool)?);
 
     let keys = KeyRing::default();
-    let authorizer = Arc::new(Authorizer {
+    let authorizer = Authorizer {
         policy: policy::read(pool)?,
         users: Verifier::new(Audience::Users, keys.clone()),
         // Services talk to one another, never through the edge: here their tokens are worth nothing.
         services: None,
-    });
+    };
     let names: Vec<_> = services.iter().map(|(name, _)| name.as_str()).collect();
     let (health, health_server) = Health::starting(names).await;
-    let pages = Pages::new(openapi::document(pool)?, keys.clone(), health.clone());
+    let edge = Arc::new(Edge {
+        pages: Pages::new(openapi::document(pool)?, keys.clone(), health.clone()),
+        rates: Rates::new(config.limits, pool),
+        json: Json::new(pool)?,
+        authorizer,
+        own: Own::new(health_server)?,
+        relay,
+    });
+    let answer = service_fn(move |request| {
+        let answered = edge.clone().answer(request);
+        async { Ok::<_, Infallible>(answered.await) }
+    });
+    let service = ServiceBuilder::new()
+        .option_layer(cors::layer(config.cors_origins))
+        .service(answer);
 
-    let rates = Arc::new(Rates::new(config.limits, pool));
-    let cors = cors::layer(config.cors_origins);
     let follow_keys = follow_keys(
         keys.clone(),
         upstreams.user.clone(),
@@ -73,9 +88,8 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
         pending().await
     };
 
-    let routes = edge::routes(pages, cors, rates, authorizer, relay, health_server)?;
     tokio::select! {
-        () = serve::serve("gateway", config.serving, listener, routes, shutdown) => Ok(()),
+        () = serve::serve("gateway", config.serving, listener, service, shutdown) => Ok(()),
         never = follow => never,
     }
 }

@@ -1,12 +1,8 @@
 //! How often a client may call.
 
-use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashSet, net::IpAddr, time::Duration};
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::extract::Request;
 use orderflow_contract::status;
 use orderflow_identity::Caller;
 use orderflow_proto::{auth, options::v1::Access};
@@ -14,10 +10,7 @@ use orderflow_quota::{Meter, Rate};
 use prost_reflect::DescriptorPool;
 use tonic::{Code, Status};
 
-use crate::{
-    client::{self, Proxies},
-    web,
-};
+use crate::client::{self, Proxies};
 
 /// How often what may be called.
 #[derive(Debug, Clone)]
@@ -68,44 +61,35 @@ impl Rates {
             open: open(pool).collect(),
         }
     }
-}
 
-/// Every request counts for its address, before anything is done about it.
-pub(crate) async fn per_address(
-    State(rates): State<Arc<Rates>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let peer = client::peer(request.extensions());
-    let client = client::network(rates.proxies.client(peer, request.headers()));
-    if let Err(wait) = rates.addresses.take(&client) {
-        return web::refuse(request.headers(), too_many("this address", wait));
+    /// Every request counts for its address, before anything is done about it.
+    pub(crate) fn per_address(&self, request: &mut Request) -> Result<(), Status> {
+        let peer = client::peer(request.extensions());
+        let client = client::network(self.proxies.client(peer, request.headers()));
+        let taken = self.addresses.take(&client);
+        taken.map_err(|wait| too_many("this address", wait))?;
+        request.extensions_mut().insert(Client(client));
+        Ok(())
     }
-    request.extensions_mut().insert(Client(client));
-    next.run(request).await
-}
 
-/// A call counts for its user. Where anybody may call, and the call is work, it counts for its address once more.
-pub(crate) async fn per_caller(
-    State(rates): State<Arc<Rates>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let taken = match request.extensions().get() {
-        Some(Caller::User(user)) => {
-            let taken = rates.users.take(&user.id);
-            taken.map_err(|wait| too_many("this user", wait))
+    /// A call counts for its user. Where anybody may call, and the call is work, it counts for its address once more.
+    pub(crate) fn per_caller(
+        &self,
+        caller: Option<&Caller>,
+        request: &Request,
+    ) -> Result<(), Status> {
+        match caller {
+            Some(Caller::User(user)) => {
+                let taken = self.users.take(&user.id);
+                taken.map_err(|wait| too_many("this user", wait))
+            }
+            _ if self.open.contains(request.uri().path()) => {
+                let client = request.extensions().get().map(|Client(address)| *address);
+                let taken = self.sign_ins.take(&client);
+                taken.map_err(|wait| too_many("this address without a token", wait))
+            }
+            _ => Ok(()),
         }
-        _ if rates.open.contains(request.uri().path()) => {
-            let client = request.extensions().get().map(|Client(address)| *address);
-            let taken = rates.sign_ins.take(&client);
-            taken.map_err(|wait| too_many("this address without a token", wait))
-        }
-        _ => Ok(()),
-    };
-    match taken {
-        Ok(()) => next.run(request).await,
-        Err(status) => status.into_http(),
     }
 }
 

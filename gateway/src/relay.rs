@@ -2,7 +2,6 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -62,7 +61,7 @@ impl Relay {
     }
 
     /// Makes the call on the upstream that its path names.
-    pub(crate) async fn call(self: Arc<Self>, request: Request) -> Response<Body> {
+    pub(crate) async fn call(&self, request: Request) -> Response<Body> {
         self.forward(request)
             .await
             .unwrap_or_else(Status::into_http)

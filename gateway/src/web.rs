@@ -1,15 +1,14 @@
 //! What HTTP asks for before it is gRPC: the kind of call, and what is no call.
 
 use std::{
+    convert::Infallible,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
 use axum::{
     body::Body,
-    extract::{Request, State},
-    middleware::Next,
+    extract::Request,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -19,8 +18,10 @@ use http::{
 };
 use http_body::Frame;
 use tonic::Status;
+use tonic_web::GrpcWebLayer;
+use tower::{Layer, ServiceExt, service_fn};
 
-use crate::json::{self, Json};
+use crate::json;
 
 /// How a call is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,34 +32,74 @@ enum Protocol {
     WebText,
 }
 
-/// Tells the kinds of calls apart: lets gRPC and gRPC-Web through, and everything else is JSON. Goes around tonic-web, which
-/// understands only the exact names of content types.
-pub(crate) async fn admit(
-    State(json): State<Arc<Json>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// What a request is.
+pub(crate) enum Kind {
+    /// A call as services know it.
+    Grpc,
+    /// One that has to be made so.
+    Web(GrpcWeb),
+    /// Everything else.
+    Json,
+}
+
+/// A call of gRPC-Web.
+pub(crate) struct GrpcWeb(Protocol);
+
+/// Why a request is no call although its content type says so.
+pub(crate) enum NoCall {
+    NoPost,
+    NoHttp2,
+}
+
+/// Tells the kinds of calls apart.
+pub(crate) fn kind(request: &Request) -> Result<Kind, NoCall> {
     let Some(protocol) = Protocol::named_in(request.headers(), &CONTENT_TYPE) else {
-        return json.call(request, next).await;
+        return Ok(Kind::Json);
     };
     if request.method() != Method::POST {
-        return only_post();
+        return Err(NoCall::NoPost);
     }
     match protocol {
-        Protocol::Grpc if request.version() == Version::HTTP_2 => next.run(request).await,
-        Protocol::Grpc => (
-            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            "gRPC takes HTTP/2; over HTTP/1.1 there is gRPC-Web\n",
-        )
-            .into_response(),
-        Protocol::Web | Protocol::WebText => {
-            let answer = protocol.of_answer(request.headers());
-            let headers = request.headers_mut();
-            headers.insert(CONTENT_TYPE, protocol.content_type());
-            headers.insert(ACCEPT, answer.content_type());
-            let response = next.run(request).await;
-            response.map(|body| Body::new(FramesOnly(body)))
+        Protocol::Grpc if request.version() == Version::HTTP_2 => Ok(Kind::Grpc),
+        Protocol::Grpc => Err(NoCall::NoHttp2),
+        Protocol::Web | Protocol::WebText => Ok(Kind::Web(GrpcWeb(protocol))),
+    }
+}
+
+impl IntoResponse for NoCall {
+    fn into_response(self) -> Response {
+        match self {
+            Self::NoPost => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                [(ALLOW, "POST")],
+                "calls are made by POST\n",
+            )
+                .into_response(),
+            Self::NoHttp2 => (
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                "gRPC takes HTTP/2; over HTTP/1.1 there is gRPC-Web\n",
+            )
+                .into_response(),
         }
+    }
+}
+
+impl GrpcWeb {
+    /// Makes the call, by way of `grpc`. tonic-web understands only the exact names of content types.
+    pub(crate) async fn call<F>(self, mut request: Request, grpc: impl Fn(Request) -> F) -> Response
+    where
+        F: Future<Output = Response>,
+    {
+        let answer = self.0.of_answer(request.headers());
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, self.0.content_type());
+        headers.insert(ACCEPT, answer.content_type());
+        let grpc = service_fn(|request: http::Request<tonic::body::Body>| {
+            let called = grpc(request.map(Body::new));
+            async { Ok::<_, Infallible>(called.await) }
+        });
+        let Ok(response) = GrpcWebLayer::new().layer(grpc).oneshot(request).await;
+        response.map(|body| Body::new(FramesOnly(Body::new(body))))
     }
 }
 
@@ -71,15 +112,6 @@ pub(crate) fn refuse(headers: &HeaderMap, status: Status) -> Response {
     let content_type = protocol.of_answer(headers).content_type();
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
-}
-
-fn only_post() -> Response {
-    (
-        StatusCode::METHOD_NOT_ALLOWED,
-        [(ALLOW, "POST")],
-        "calls are made by POST\n",
-    )
-        .into_response()
 }
 
 impl Protocol {

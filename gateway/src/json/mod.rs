@@ -14,7 +14,7 @@ mod status;
 mod template;
 mod text;
 
-use axum::{extract::Request, middleware::Next, response::Response};
+use axum::{extract::Request, response::Response};
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode, Version,
     header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TE},
@@ -52,8 +52,15 @@ impl Json {
         })
     }
 
-    /// Makes the call that a request means, by way of `next`.
-    pub(crate) async fn call(&self, request: Request, next: Next) -> Response {
+    /// Makes the call that a request means, by way of `call`.
+    pub(crate) async fn call<F>(
+        &self,
+        request: Request,
+        call: impl FnOnce(Request) -> F,
+    ) -> Response
+    where
+        F: Future<Output = Response>,
+    {
         let raw = request.uri().path().to_owned();
         let path = Path::parse(&raw);
         let (binding, captures) = match self.routes.find(request.method(), &raw, &path) {
@@ -65,7 +72,7 @@ impl Json {
         };
         let is_head = request.method() == Method::HEAD;
         let answer = match grpc(binding, &captures, request).await {
-            Ok(request) => answer(binding, next.run(request).await).await,
+            Ok(request) => answer(binding, call(request).await).await,
             Err(refused) => status::with_http(refused.http, &refused.status),
         };
         match is_head {
@@ -158,15 +165,13 @@ fn wrong_verb(known: &[&Method]) -> Response {
 mod tests {
     use std::{convert::Infallible, sync::Arc};
 
-    use axum::{Router, body::Body, middleware::from_fn_with_state};
+    use axum::body::Body;
     use bytes::Bytes;
     use futures::{StreamExt, channel::mpsc};
     use http_body::Frame;
     use http_body_util::{BodyExt, StreamBody};
-    use tower::ServiceExt;
 
     use super::*;
-    use crate::web;
 
     const CONTRACT: &str = r#"syntax = "proto3"; package test; import "google/api/annotations.proto";
         message M { string id = 1; repeated int64 list = 2; }
@@ -192,16 +197,12 @@ mod tests {
                 receiver.map(Ok::<_, Infallible>),
             )))
         };
-        let json = Arc::new(Json::new(&contract::compile(CONTRACT)).unwrap());
-        let gateway = Router::new()
-            .fallback(upstream)
-            .layer(from_fn_with_state(json, web::admit));
-
+        let json = Json::new(&contract::compile(CONTRACT)).unwrap();
         let request = Request::get("/watch/w?list=5")
             .header("grpc-accept-encoding", "gzip")
             .body(Body::empty())
             .unwrap();
-        let response = gateway.oneshot(request).await.unwrap();
+        let response = json.call(request, upstream).await;
         assert_eq!(response.headers()[CONTENT_TYPE], "application/x-ndjson");
         let mut lines = response.into_body().into_data_stream();
         for (message, list) in MESSAGES.into_iter().zip(["1", "2"]) {

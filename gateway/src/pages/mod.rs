@@ -6,11 +6,8 @@ mod home;
 mod jwks;
 mod probes;
 
-use std::sync::Arc;
-
 use axum::{
-    extract::{Request, State},
-    middleware::Next,
+    extract::Request,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -48,8 +45,24 @@ impl Pages {
         }
     }
 
+    /// The answer to a request for a page.
+    pub(crate) fn answer(&self, request: &Request) -> Option<Response> {
+        let mut response = self.page(request)?;
+        match *request.method() {
+            Method::GET | Method::HEAD => {}
+            _ => response = only_get(),
+        }
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_SECURITY_POLICY, CONTENT_POLICY);
+        let nosniff = HeaderValue::from_static("nosniff");
+        headers.insert(X_CONTENT_TYPE_OPTIONS, nosniff);
+        let no_referrer = HeaderValue::from_static("no-referrer");
+        headers.insert(REFERRER_POLICY, no_referrer);
+        Some(response)
+    }
+
     /// The page of this path, if it is one of these.
-    fn answer(&self, request: &Request) -> Option<Response> {
+    fn page(&self, request: &Request) -> Option<Response> {
         let headers = request.headers();
         Some(match request.uri().path() {
             "/" => home::answer(headers),
@@ -60,28 +73,6 @@ impl Pages {
             path => docs::answer(path, headers)?,
         })
     }
-}
-
-/// Answers for the pages; everything else goes on.
-pub(crate) async fn serve(
-    State(pages): State<Arc<Pages>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let Some(mut response) = pages.answer(&request) else {
-        return next.run(request).await;
-    };
-    match *request.method() {
-        Method::GET | Method::HEAD => {}
-        _ => response = only_get(),
-    }
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, CONTENT_POLICY);
-    let nosniff = HeaderValue::from_static("nosniff");
-    headers.insert(X_CONTENT_TYPE_OPTIONS, nosniff);
-    let no_referrer = HeaderValue::from_static("no-referrer");
-    headers.insert(REFERRER_POLICY, no_referrer);
-    response
 }
 
 fn only_get() -> Response {
