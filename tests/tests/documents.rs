@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-/// Every bullet of docs/security.md names tests that exist, or says why there is none.
+/// Every bullet of docs/security.md names tests that exist, or says why there is none, and every attack of its table has its test.
 #[test]
 fn every_test_that_the_security_page_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -28,6 +28,15 @@ fn every_test_that_the_security_page_names_exists() {
             if !is_test(&source, test) {
                 wrong.push(format!("{path} has no test {test}"));
             }
+        }
+    }
+    let attacks = fs::read_to_string(root.join("gateway/tests/hostile/main.rs")).unwrap();
+    let rows = page
+        .lines()
+        .filter_map(|line| line.strip_suffix(" |")?.rsplit_once(" | "));
+    for test in rows.flat_map(|(_, tests)| tests.split('`').skip(1).step_by(2)) {
+        if !is_test(&attacks, test) {
+            wrong.push(format!("no attack is called {test}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -50,7 +50,7 @@ async fn an_address_has_so_many_requests_in_whatever_form() {
         assert_refused(&call().await, wire);
         assert_eq!(world.order.seen.calls(), 1, "nothing was sent");
 
-        let get = Request::get(format!("http://{}/", world.gateway));
+        let get = Request::get(format!("http://{}/v1/products", world.gateway));
         let get = http(false, get.body(Full::default()).unwrap()).await;
         assert_eq!(get.status(), StatusCode::TOO_MANY_REQUESTS);
         let seconds: u64 = get.headers()["retry-after"]
