@@ -93,7 +93,9 @@ async fn ends_in_good_order(victim: &str) {
     };
     let (told, failed) = tokio::join!(end, join_all(buyers.iter().map(client)));
     for (begun, status) in failed.into_iter().flatten() {
-        assert!(begun > told, "it was in flight: {status:?}");
+        // Behind the gateway, a call that has begun need not have come to the program yet.
+        let may_fail = begun > told || victim != "gateway";
+        assert!(may_fail, "it was in flight: {status:?}");
         assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     }
 
