@@ -1,7 +1,7 @@
 //! Where a call comes from.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     str::FromStr,
 };
 
@@ -73,17 +73,6 @@ pub(crate) fn peer(extensions: &Extensions) -> IpAddr {
     address.map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip())
 }
 
-/// What one client has at its disposal: who has one IPv6 address has its whole /64.
-pub(crate) fn network(client: IpAddr) -> IpAddr {
-    match client {
-        IpAddr::V4(_) => client,
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,12 +124,5 @@ mod tests {
         assert_eq!(behind(&["198.51.100.7:4711"]), "198.51.100.7");
         assert_eq!(behind(&["[2001:db8::1]:4711"]), "2001:db8::1");
         assert_eq!(behind(&["[2001:db8::1]"]), "2001:db8::1");
-    }
-
-    #[test]
-    fn a_client_is_its_network() {
-        let network = |text: &str| network(text.parse().unwrap()).to_string();
-        assert_eq!(network("192.0.2.1"), "192.0.2.1");
-        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
     }
 }

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use orderflow_chassis::health;
 use orderflow_identity::{Policy, Rule, Unprotected};
-use orderflow_proto::is_internal;
-use prost_reflect::{DescriptorPool, MethodDescriptor};
+use orderflow_proto::{is_internal, methods, path};
+use prost_reflect::DescriptorPool;
 
 /// Public, like health.
 const REFLECTION: [&str; 2] = [
@@ -29,11 +29,9 @@ pub(crate) fn public_services(pool: &DescriptorPool) -> impl Iterator<Item = Str
 /// A page with a line for each method of the contract: its path, and who may call it.
 pub(crate) fn page(pool: &DescriptorPool) -> Result<String, Unprotected> {
     let policy = Policy::read(pool, |_| true)?;
-    let path = |m: MethodDescriptor| format!("/{}/{}", m.parent_service().full_name(), m.name());
-    let rows: Vec<_> = pool
-        .services()
-        .flat_map(|service| service.methods().map(path).collect::<Vec<_>>())
-        .map(|path| {
+    let rows: Vec<_> = methods(pool)
+        .map(|method| {
+            let path = path(&method);
             let who = policy.rule(&path).map(who).unwrap_or_default();
             (format!("`{path}`"), who)
         })

@@ -3,9 +3,10 @@
 use std::{collections::HashSet, net::IpAddr, time::Duration};
 
 use axum::extract::Request;
+use orderflow_chassis::serve::network;
 use orderflow_contract::status;
 use orderflow_identity::Caller;
-use orderflow_proto::{auth, options::v1::Access};
+use orderflow_proto::{auth, has_no_side_effects, methods, options::v1::Access, path};
 use orderflow_quota::{Meter, Rate};
 use prost_reflect::DescriptorPool;
 use tonic::{Code, Status};
@@ -65,7 +66,7 @@ impl Rates {
     /// Every request counts for its address, before anything is done about it.
     pub(crate) fn per_address(&self, request: &mut Request) -> Result<(), Status> {
         let peer = client::peer(request.extensions());
-        let client = client::network(self.proxies.client(peer, request.headers()));
+        let client = network(self.proxies.client(peer, request.headers()));
         let taken = self.addresses.take(&client);
         taken.map_err(|wait| too_many("this address", wait))?;
         request.extensions_mut().insert(Client(client));
@@ -94,24 +95,11 @@ impl Rates {
 }
 
 fn open(pool: &DescriptorPool) -> impl Iterator<Item = String> {
-    let methods = pool
-        .services()
-        .flat_map(|service| service.methods().collect::<Vec<_>>());
-    let open = methods.filter(|method| {
+    let open = methods(pool).filter(|method| {
         let is_public = auth(method).is_some_and(|auth| auth.access() == Access::Public);
-        is_public && !only_looks_up(method)
+        is_public && !has_no_side_effects(method)
     });
-    open.map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name()))
-}
-
-fn only_looks_up(method: &prost_reflect::MethodDescriptor) -> bool {
-    use prost_reflect::prost_types::method_options::IdempotencyLevel;
-    let proto = method.method_descriptor_proto();
-    let level = proto
-        .options
-        .as_ref()
-        .map(|options| options.idempotency_level());
-    level == Some(IdempotencyLevel::NoSideEffects)
+    open.map(|method| path(&method))
 }
 
 /// RESOURCE_EXHAUSTED. Nothing was sent.

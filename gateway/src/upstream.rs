@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use orderflow_chassis::config::ServiceUrls;
-use orderflow_proto::{is_idempotent, is_internal};
+use orderflow_proto::{is_idempotent, is_internal, methods, path};
 use orderflow_upstream::{Choice, Upstream};
 use prost_reflect::DescriptorPool;
 
@@ -56,21 +56,20 @@ impl Upstreams {
     /// The methods of the contract. An error when one takes a stream: gRPC-Web and JSON know none, and the relay reads a request
     /// whole before it bothers a service with it.
     pub(crate) fn methods(&self, pool: &DescriptorPool) -> Result<Methods, Error> {
-        let services = pool.services();
-        let methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
-        methods
+        methods(pool)
             .filter(|method| !is_internal(method))
             .map(|method| {
                 if method.is_client_streaming() {
                     return Err(Error::TakesStream(method.full_name().to_owned()));
                 }
-                let service = method.parent_service().full_name().to_owned();
                 let known = Method {
-                    upstream: self.of_service(&service)?.clone(),
+                    upstream: self
+                        .of_service(method.parent_service().full_name())?
+                        .clone(),
                     is_idempotent: is_idempotent(&method),
                     streams_answers: method.is_server_streaming(),
                 };
-                Ok((format!("/{service}/{}", method.name()), known))
+                Ok((path(&method), known))
             })
             .collect()
     }

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use prost_reflect::prost_types::method_options::IdempotencyLevel;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, FileDescriptor, MethodDescriptor,
     prost::Message,
@@ -80,9 +81,30 @@ pub fn is_internal(method: &MethodDescriptor) -> bool {
 
 /// True for a method that may be called again without doing more than the first call did.
 pub fn is_idempotent(method: &MethodDescriptor) -> bool {
-    const UNKNOWN: i32 = 0;
+    idempotency_level(method) != IdempotencyLevel::IdempotencyUnknown
+}
+
+/// True for a method that only looks something up.
+pub fn has_no_side_effects(method: &MethodDescriptor) -> bool {
+    idempotency_level(method) == IdempotencyLevel::NoSideEffects
+}
+
+fn idempotency_level(method: &MethodDescriptor) -> IdempotencyLevel {
     let options = method.method_descriptor_proto().options.as_ref();
-    options.is_some_and(|options| options.idempotency_level.unwrap_or(UNKNOWN) != UNKNOWN)
+    options.map_or(IdempotencyLevel::IdempotencyUnknown, |options| {
+        options.idempotency_level()
+    })
+}
+
+/// All methods, service by service.
+pub fn methods(pool: &DescriptorPool) -> impl Iterator<Item = MethodDescriptor> {
+    let services = pool.services();
+    services.flat_map(|service| service.methods().collect::<Vec<_>>())
+}
+
+/// What a method is called by in gRPC: `/orderflow.order.v1.OrderService/GetOrder`.
+pub fn path(method: &MethodDescriptor) -> String {
+    format!("/{}/{}", method.parent_service().full_name(), method.name())
 }
 
 /// The encoded `FileDescriptorSet` that the world may see: every file but those whose methods are all for services only.
@@ -153,10 +175,7 @@ mod tests {
 
     #[test]
     fn every_method_declares_its_policy() {
-        for method in descriptors()
-            .services()
-            .flat_map(|s| s.methods().collect::<Vec<_>>())
-        {
+        for method in methods(descriptors()) {
             let access = auth(&method).map(|auth| auth.access());
             assert!(
                 access.is_some_and(|a| a != Access::Unspecified),

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use orderflow_proto::{auth, options::v1::Access};
+use orderflow_proto::{auth, methods, options::v1::Access, path};
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
 use crate::Caller;
@@ -51,14 +51,10 @@ impl Policy {
     ) -> Result<Self, Unprotected> {
         let mut rules = HashMap::new();
         let mut unprotected = Vec::new();
-        let methods = pool
-            .services()
-            .flat_map(|s| s.methods().collect::<Vec<_>>());
-        for method in methods.filter(include) {
+        for method in methods(pool).filter(include) {
             let name = method.full_name().to_owned();
-            let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
             match rule(&method) {
-                Some(rule) => _ = rules.insert(path, rule),
+                Some(rule) => _ = rules.insert(path(&method), rule),
                 None => unprotected.push(name),
             }
         }

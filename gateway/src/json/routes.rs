@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use http::Method;
-use orderflow_proto::is_internal;
+use orderflow_proto::{is_internal, methods, path};
 use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, Value,
 };
@@ -49,10 +49,7 @@ pub struct Unsupported {
 
 /// Every way to call a method that is not for services only, those first that win where a path matches several.
 pub(crate) fn bindings(pool: &DescriptorPool) -> Result<Vec<Binding>, Unsupported> {
-    let methods = pool
-        .services()
-        .flat_map(|service| service.methods().collect::<Vec<_>>())
-        .filter(|method| !is_internal(method));
+    let methods = methods(pool).filter(|method| !is_internal(method));
     let mut all = Vec::new();
     for method in methods {
         let bindings = of_method(&method).map_err(|reason| unsupported(&method, reason))?;
@@ -219,8 +216,7 @@ impl Routes {
 impl Binding {
     /// The path of the method as gRPC calls it.
     pub(crate) fn path(&self) -> String {
-        let service = self.method.parent_service();
-        format!("/{}/{}", service.full_name(), self.method.name())
+        path(&self.method)
     }
 }
 

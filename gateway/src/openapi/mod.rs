@@ -6,7 +6,7 @@ mod operation;
 mod responses;
 mod schema;
 
-use orderflow_proto::is_internal;
+use orderflow_proto::{is_internal, methods};
 use prost_reflect::DescriptorPool;
 use serde_json::{Map, Value, json};
 
@@ -26,11 +26,8 @@ What has no other code than 429, 499, 500, 503 or 504 may have happened: send th
 pub(crate) fn document(pool: &DescriptorPool) -> Result<String, Unsupported> {
     let mut bindings = bindings(pool)?;
     // In the order in which the contract has them; their own order is that of matching.
-    let position = |method: &prost_reflect::MethodDescriptor| {
-        let services = pool.services();
-        let mut methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
-        methods.position(|other| other == *method)
-    };
+    let position =
+        |method: &prost_reflect::MethodDescriptor| methods(pool).position(|other| other == *method);
     bindings.sort_by_cached_key(|binding| position(&binding.method));
 
     // Requests first: a message that is a part of one is strict wherever it is used.

@@ -26,7 +26,7 @@ impl Addresses {
     }
 
     pub(super) fn enter(&self, address: IpAddr) -> Option<Place> {
-        let address = client(address);
+        let address = network(address);
         let mut connections = self.lock();
         let count = connections.entry(address).or_insert(0);
         if *count == self.max {
@@ -56,8 +56,8 @@ impl Drop for Place {
     }
 }
 
-/// Who has one IPv6 address has its whole /64.
-fn client(address: IpAddr) -> IpAddr {
+/// What one client has at its disposal: who has one IPv6 address has its whole /64.
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
@@ -70,6 +70,13 @@ fn client(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_is_its_network() {
+        let network = |text: &str| network(text.parse().unwrap()).to_string();
+        assert_eq!(network("192.0.2.1"), "192.0.2.1");
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+    }
 
     #[test]
     fn an_address_has_so_many_places_and_gets_them_back() {

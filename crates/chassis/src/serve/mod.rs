@@ -30,6 +30,7 @@ use self::{addresses::Addresses, connection::Server};
 use crate::Shutdown;
 
 pub use self::{
+    addresses::network,
     options::Options,
     tls::{Error, Tls},
     trace::TRACE_ID,
