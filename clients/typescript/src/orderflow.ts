@@ -9,6 +9,7 @@ import { CreateOrderRequestSchema, OrderService } from "./gen/orderflow/order/v1
 import { UserService } from "./gen/orderflow/user/v1/user_service_pb.js";
 import { REPEAT, repeated, type RepeatOptions } from "./repeat.js";
 import { bearer, Session, type Credentials } from "./session.js";
+import { resumed } from "./watch.js";
 
 /** What both transports take. */
 export interface Options {
@@ -23,8 +24,8 @@ export interface Options {
 export const TIMEOUT_MS = 10_000;
 
 /**
- * The three services behind one gateway, as one user sees them. The clients are the generated ones; calls that take a
- * `request_id` are sent again under the same one until their outcome is known.
+ * The three services behind one gateway, for one user. The clients are the generated ones; but calls that take a
+ * `request_id` are sent again under the same one until their outcome is known, and a watch goes on where it was.
  */
 export class OrderFlow {
   readonly users: Client<typeof UserService>;
@@ -48,7 +49,7 @@ export class OrderFlow {
     this.orders = {
       ...orders,
       createOrder: repeated(CreateOrderRequestSchema, orders.createOrder, repeat),
-      watchOrders: (request, callOptions) => closing(orders.watchOrders, request, callOptions),
+      watchOrders: resumed(orders.watchOrders),
     };
   }
 
@@ -60,18 +61,5 @@ export class OrderFlow {
   /** Forgets the token and the credentials. */
   signOut(): void {
     this.#session.signOut();
-  }
-}
-
-type Watch = Client<typeof OrderService>["watchOrders"];
-
-/** A watch without a deadline, which ends at the server, too, when the loop over it is left. */
-async function* closing(watch: Watch, ...[request, options = {}]: Parameters<Watch>): ReturnType<Watch> {
-  const left = new AbortController();
-  const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
-  try {
-    yield* watch(request, { timeoutMs: 0, ...options, signal });
-  } finally {
-    left.abort();
   }
 }

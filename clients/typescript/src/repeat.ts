@@ -5,9 +5,10 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
-import { Code, ConnectError, type CallOptions } from "@connectrpc/connect";
+import type { CallOptions } from "@connectrpc/connect";
 
 import { failure, isOutcomeUnknown } from "./failure.js";
+import { pause } from "./pause.js";
 
 /** How a call is sent again. */
 export interface RepeatOptions {
@@ -15,7 +16,7 @@ export interface RepeatOptions {
   timeoutMs: number;
   /** For one attempt. */
   attemptTimeoutMs: number;
-  /** The longest wait after the first attempt. It doubles after each, up to the last one. */
+  /** The longest wait after the first attempt. It doubles after each, until it is the last one. */
   firstDelayMs: number;
   lastDelayMs: number;
 }
@@ -27,53 +28,37 @@ export const REPEAT: RepeatOptions = {
   lastDelayMs: 2_000,
 };
 
+type WithRequestId<I extends DescMessage> = MessageShape<I> extends { requestId: string } ? I : never;
 type Call<I extends DescMessage, O> = (request: MessageInitShape<I>, options?: CallOptions) => Promise<O>;
 
 /**
- * Makes a call that does its work once, however often it must be sent: under one `request_id`, the caller's or a new one,
- * as long as its outcome is unknown or the server asks to try again. `timeoutMs` and `signal` are for all of it.
+ * Makes a call that does its work once, however often it has to be sent: always under one `request_id`, the caller's or a
+ * new one, as long as its outcome is unknown or the server asks to try again. `timeoutMs` and `signal` are for all of it.
  */
 export function repeated<I extends DescMessage, O>(
-  schema: I & (MessageShape<I> extends { requestId: string } ? unknown : never),
+  schema: WithRequestId<I>,
   call: Call<I, O>,
   options: RepeatOptions = REPEAT,
 ): Call<I, O> {
   return async (init, callOptions = {}) => {
-    const request = create(schema as DescMessage, {
-      ...init,
-      requestId: (init as { requestId?: string }).requestId || crypto.randomUUID(),
-    }) as MessageShape<I>;
-    // What cannot be written down would look like an outcome that is unknown.
-    toBinary(schema as DescMessage, request);
+    const { requestId } = init as { requestId?: string };
+    const request = create<DescMessage>(schema, { ...init, requestId: requestId || crypto.randomUUID() });
+    // A request that cannot be written down would look like one whose outcome is unknown.
+    toBinary<DescMessage>(schema, request);
 
     const deadline = Date.now() + (callOptions.timeoutMs ?? options.timeoutMs);
     for (let delayMs = options.firstDelayMs; ; delayMs = Math.min(delayMs * 2, options.lastDelayMs)) {
-      const timeoutMs = Math.min(deadline - Date.now(), options.attemptTimeoutMs);
+      const timeoutMs = Math.min(options.attemptTimeoutMs, deadline - Date.now());
       try {
         return await call(request as MessageInitShape<I>, { ...callOptions, timeoutMs });
       } catch (error) {
-        callOptions.signal?.throwIfAborted();
         const { retryDelayMs } = failure(error);
+        if (callOptions.signal?.aborted) throw error;
         if (retryDelayMs === undefined && !isOutcomeUnknown(error)) throw error;
-        // Anything between nothing and the delay, so that clients who failed together do not come back together.
-        const waitMs = (retryDelayMs ?? 0) + Math.random() * delayMs;
-        if (Date.now() + waitMs >= deadline) throw error;
-        await pause(waitMs, callOptions.signal);
+        // When there is no time for another attempt, this is the answer.
+        if (Date.now() + (retryDelayMs ?? 0) + delayMs >= deadline) throw error;
+        await pause(retryDelayMs ?? 0, delayMs, callOptions.signal);
       }
     }
   };
-}
-
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      clearTimeout(timer);
-      reject(ConnectError.from(signal?.reason, Code.Canceled));
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    }, ms);
-    signal?.addEventListener("abort", abort, { once: true });
-  });
 }
