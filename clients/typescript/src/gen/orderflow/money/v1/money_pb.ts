@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderflow/money/v1/money.proto.
  */
 export const file_orderflow_money_v1_money: GenFile = /*@__PURE__*/
-  fileDesc("Ch5vcmRlcmZsb3cvbW9uZXkvdjEvbW9uZXkucHJvdG8SEm9yZGVyZmxvdy5tb25leS52MSJcCgVNb25leRIwCg1jdXJyZW5jeV9jb2RlGAEgASgJQhmyuxgVCAFSCl5bQS1aXXszfSRiBSJUUlkiEiEKC21pbm9yX3VuaXRzGAIgASgDQgyyuxgIYgYiMTk5OSJiBnByb3RvMw", [file_orderflow_options_v1_options]);
+  fileDesc("Ch5vcmRlcmZsb3cvbW9uZXkvdjEvbW9uZXkucHJvdG8SEm9yZGVyZmxvdy5tb25leS52MSJcCgVNb25leRIwCg1jdXJyZW5jeV9jb2RlGAEgASgJQhmyuxgVCAFSCl5bQS1aXXszfSRiBSJUUlkiEiEKC21pbm9yX3VuaXRzGAIgASgDQgyyuxgIYgYiMTk5OSJCAlABYgZwcm90bzM", [file_orderflow_options_v1_options]);
 
 /**
  * An amount in one currency, exact: never a floating-point number.
