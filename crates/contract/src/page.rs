@@ -131,6 +131,13 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_was_released_is_read() {
+        let list = List::of(&[b"ListOrders", b"ada"]);
+        let position = Ok(Some((7_i64, "x".to_owned())));
+        assert_eq!(list.position("WzcsIngiXWFuvhvThK86"), position);
+    }
+
+    #[test]
     fn a_changed_token_is_refused() {
         let list = List::of(&[b"x"]);
         let token = list.token(&7_i64);

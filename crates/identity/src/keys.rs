@@ -276,6 +276,14 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_gives_the_key_that_it_always_gave() {
+        // By HKDF and Ed25519 alone: another key after an upgrade would sign everybody out.
+        let signer = Signer::derive("0123456789abcdefghijklmnopqrstuv", "user").unwrap();
+        let key = "KoQcIu04Y7ZPCnvdBCoKAyUYJ9pnOGV8X2NREARTPmI";
+        assert_eq!(signer.public_key().to_string(), key);
+    }
+
+    #[test]
     fn weak_secrets_are_refused() {
         for weak in [
             "",

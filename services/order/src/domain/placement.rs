@@ -116,6 +116,14 @@ mod tests {
     }
 
     #[test]
+    fn a_request_that_is_sent_again_after_an_upgrade_is_the_same_order() {
+        let user = "0123456789abcdef0123456789abcdef".parse().unwrap();
+        let placement = Placement::new(user, Some("order-1".to_owned()), Vec::new());
+        let id = placement.order_id.to_string();
+        assert_eq!(id, "d297bf8ef8cfcfde33b17ee9740313f3");
+    }
+
+    #[test]
     fn lines_of_one_product_are_added_up() {
         let merged = merge([line("a", 1), line("b", 2), line("a", 3)]).unwrap();
         assert_eq!(merged.len(), 2);
