@@ -17,6 +17,8 @@ export interface Options {
   timeoutMs?: number;
   /** How calls with a `request_id` are sent again. */
   repeat?: Partial<RepeatOptions>;
+  /** How long a watch may be silent until it is taken for broken. By default the server says something every 20 seconds. */
+  watchSilenceMs?: number;
   /** More interceptors, outside of the one that adds the token. */
   interceptors?: Interceptor[];
 }
@@ -49,7 +51,7 @@ export class OrderFlow {
     this.orders = {
       ...orders,
       createOrder: repeated(CreateOrderRequestSchema, orders.createOrder, repeat),
-      watchOrders: resumed(orders.watchOrders),
+      watchOrders: resumed(orders.watchOrders, options.watchSilenceMs),
     };
   }
 

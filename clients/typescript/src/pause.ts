@@ -14,6 +14,7 @@ export function pause(atLeastMs: number, spreadMs: number, signal?: AbortSignal)
       signal?.removeEventListener("abort", abort);
       resolve();
     }, atLeastMs + Math.random() * spreadMs);
+    if (signal?.aborted) abort();
     signal?.addEventListener("abort", abort, { once: true });
   });
 }

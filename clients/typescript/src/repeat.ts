@@ -53,7 +53,6 @@ export function repeated<I extends DescMessage, O>(
         return await call(request as MessageInitShape<I>, { ...callOptions, timeoutMs });
       } catch (error) {
         const { retryDelayMs } = failure(error);
-        if (callOptions.signal?.aborted) throw error;
         if (retryDelayMs === undefined && !isOutcomeUnknown(error)) throw error;
         // When there is no time for another attempt, this is the answer.
         if (Date.now() + (retryDelayMs ?? 0) + delayMs >= deadline) throw error;

@@ -105,13 +105,26 @@ export function bearer(session: Session): Interceptor {
     const token = await orAborted(session.token(), request.signal);
     if (token === undefined) return next(request);
     request.header.set("authorization", `Bearer ${token}`);
-    try {
-      return await next(request);
-    } catch (error) {
+    const refused = (error: unknown) => {
       if (ConnectError.from(error).code === Code.Unauthenticated) session.reject(token);
+    };
+    try {
+      const response = await next(request);
+      return response.stream ? { ...response, message: observed(response.message, refused) } : response;
+    } catch (error) {
+      refused(error);
       throw error;
     }
   };
+}
+
+async function* observed<T>(messages: AsyncIterable<T>, onError: (error: unknown) => void): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    onError(error);
+    throw error;
+  }
 }
 
 /** The call's deadline and cancellation hold while it waits for a token, too. */

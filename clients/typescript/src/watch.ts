@@ -1,4 +1,4 @@
-import { Code, ConnectError, type Client } from "@connectrpc/connect";
+import { Code, ConnectError, type CallOptions, type Client } from "@connectrpc/connect";
 
 import { failure, isOutcomeUnknown } from "./failure.js";
 import type { OrderService, WatchOrdersResponse } from "./gen/orderflow/order/v1/order_service_pb.js";
@@ -6,7 +6,6 @@ import { pause } from "./pause.js";
 
 type Watch = Client<typeof OrderService>["watchOrders"];
 
-/** The server says something every 20 seconds, unless it is set otherwise: who is silent for so long is gone. */
 const SILENCE_MS = 60_000;
 const FIRST_DELAY_MS = 100;
 const LAST_DELAY_MS = 5_000;
@@ -16,7 +15,7 @@ const LAST_DELAY_MS = 5_000;
  * nothing is missed and nothing told twice. It ends when the loop over it is left, which the server learns; when its signal or
  * deadline, if it has one, says so; or with an error after which there is no going on.
  */
-export function resumed(watch: Watch): Watch {
+export function resumed(watch: Watch, silenceMs = SILENCE_MS): Watch {
   return async function* (request, { timeoutMs = 0, ...options } = {}) {
     const deadline = timeoutMs > 0 ? Date.now() + timeoutMs : Infinity;
     let resumeToken = request.resumeToken ?? "";
@@ -26,14 +25,15 @@ export function resumed(watch: Watch): Watch {
       let waitMs = 0;
       try {
         const left = deadline === Infinity ? 0 : Math.max(deadline - Date.now(), 1);
-        for await (const response of heeded(watch, { ...request, resumeToken }, { ...options, timeoutMs: left })) {
+        const one = watched(watch, silenceMs, { ...request, resumeToken }, { ...options, timeoutMs: left });
+        for await (const response of one) {
           heard = true;
           delayMs = FIRST_DELAY_MS;
           resumeToken = response.resumeToken;
           yield response;
         }
       } catch (error) {
-        if (options.signal?.aborted || Date.now() >= deadline || !goesOn(error, heard)) throw error;
+        if (Date.now() >= deadline || !goesOn(error, heard)) throw error;
         waitMs = failure(error).retryDelayMs ?? 0;
       }
       await pause(waitMs, delayMs, options.signal);
@@ -51,14 +51,19 @@ function goesOn(error: unknown, heard: boolean): boolean {
 }
 
 /** One watch, which ends at the server, too, when the loop over it is left, and is given up when it has fallen silent. */
-async function* heeded(watch: Watch, ...[request, options = {}]: Parameters<Watch>): AsyncGenerator<WatchOrdersResponse> {
+async function* watched(
+  watch: Watch,
+  silenceMs: number,
+  request: Parameters<Watch>[0],
+  options: CallOptions,
+): AsyncGenerator<WatchOrdersResponse> {
   const end = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, end.signal]) : end.signal;
   const responses = watch(request, { ...options, signal })[Symbol.asyncIterator]();
-  const silent = () => end.abort(new ConnectError(`silent for ${SILENCE_MS} ms`, Code.Unavailable));
+  const silent = () => end.abort(new ConnectError(`silent for ${silenceMs} ms`, Code.Unavailable));
   try {
     for (;;) {
-      const timer = setTimeout(silent, SILENCE_MS);
+      const timer = setTimeout(silent, silenceMs);
       const next = await responses.next().finally(() => clearTimeout(timer));
       if (next.done) return;
       yield next.value;
