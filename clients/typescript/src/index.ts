@@ -3,7 +3,7 @@ export { Code, ConnectError, type CallOptions } from "@connectrpc/connect";
 
 export { failure, isOutcomeUnknown, type Failure } from "./failure.js";
 export { OrderFlow, type Options } from "./orderflow.js";
-export type { RepeatOptions } from "./repeat.js";
+export { newRequestId, type RepeatOptions } from "./repeat.js";
 export type { Credentials } from "./session.js";
 
 export * from "./gen/orderflow/catalog/v1/catalog_service_pb.js";

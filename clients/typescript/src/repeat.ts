@@ -42,13 +42,15 @@ export function repeated<I extends DescMessage, O>(
 ): Call<I, O> {
   return async (init, callOptions = {}) => {
     const { requestId } = init as { requestId?: string };
-    const request = create<DescMessage>(schema, { ...init, requestId: requestId || crypto.randomUUID() });
+    const request = create<DescMessage>(schema, { ...init, requestId: requestId || newRequestId() });
     // A request that cannot be written down would look like one whose outcome is unknown.
     toBinary<DescMessage>(schema, request);
 
-    const deadline = Date.now() + (callOptions.timeoutMs ?? options.timeoutMs);
+    // As in Connect, 0 is no deadline at all; so one that has just passed must not become 0.
+    const totalMs = callOptions.timeoutMs ?? options.timeoutMs;
+    const deadline = totalMs > 0 ? Date.now() + totalMs : Infinity;
     for (let delayMs = options.firstDelayMs; ; delayMs = Math.min(delayMs * 2, options.lastDelayMs)) {
-      const timeoutMs = Math.min(options.attemptTimeoutMs, deadline - Date.now());
+      const timeoutMs = Math.max(Math.min(options.attemptTimeoutMs, deadline - Date.now()), 1);
       try {
         return await call(request as MessageInitShape<I>, { ...callOptions, timeoutMs });
       } catch (error) {
@@ -60,4 +62,10 @@ export function repeated<I extends DescMessage, O>(
       }
     }
   };
+}
+
+/** 128 random bits. Not `crypto.randomUUID`, which pages do not have that are served without TLS. */
+export function newRequestId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ServerResponse } from "node:http";
 import { constants, type Http2ServerResponse } from "node:http2";
 import { mock, test } from "node:test";
-import type { Interceptor } from "@connectrpc/connect";
+import type { CallOptions, Interceptor } from "@connectrpc/connect";
 
 import { RetryInfoSchema } from "../src/gen/google/rpc/error_details_pb.js";
 import {
@@ -236,11 +236,29 @@ test("what is no request is refused here, and not sent again and again", async (
   assert.equal(send.mock.callCount(), 0);
 });
 
-test("an attempt has no longer than the whole call", async () => {
-  const send = mock.fn(async (_request: unknown, _options?: { timeoutMs?: number }) => ({}) as CreateOrderResponse);
-  await repeated(CreateOrderRequestSchema, send)({ lines: LINES });
-  await repeated(CreateOrderRequestSchema, send)({ lines: LINES }, { timeoutMs: 1_000 });
-  const [first, second] = send.mock.calls.map((call) => call.arguments[1]?.timeoutMs ?? 0);
-  assert.equal(first, REPEAT.attemptTimeoutMs);
-  assert.ok(second !== undefined && second <= 1_000);
+/** The `timeoutMs` of each attempt of an order that is lost so often. */
+async function attempts(lost: number, options?: CallOptions): Promise<number[]> {
+  const timeouts: number[] = [];
+  const call = repeated(CreateOrderRequestSchema, async (_, { timeoutMs } = {}) => {
+    timeouts.push(timeoutMs ?? 0);
+    if (timeouts.length <= lost) throw new ConnectError("lost", Code.Unavailable);
+    return {} as CreateOrderResponse;
+  });
+  await call({ lines: LINES }, options);
+  return timeouts;
+}
+
+test("an attempt has no longer than the whole call, and always a deadline", async (t) => {
+  let now = 0;
+  t.mock.method(Date, "now", () => now);
+  assert.deepEqual(await attempts(0), [REPEAT.attemptTimeoutMs]);
+  assert.deepEqual(await attempts(0, { timeoutMs: 1_000 }), [1_000]);
+
+  // A timer that is late by an hour.
+  t.mock.method(globalThis, "setTimeout", (resolve: () => void) => {
+    now += 3_600_000;
+    return setImmediate(resolve);
+  });
+  assert.deepEqual(await attempts(1), [REPEAT.attemptTimeoutMs, 1]);
+  assert.deepEqual(await attempts(1, { timeoutMs: 0 }), [REPEAT.attemptTimeoutMs, REPEAT.attemptTimeoutMs]);
 });
