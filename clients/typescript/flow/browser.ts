@@ -41,14 +41,19 @@ try {
       "--disable-sync",
     ],
   });
-  const tab = await browser.newPage();
-  tab.on("console", (message) => {
-    if (message.type() === "log") console.log(message.text());
-    else console.error(message.text());
-  });
-  await tab.goto(origin.href);
-  await tab.evaluate(([address, file]) => flow(address, file), [address, flowFile] as const);
-  await browser.close();
+  try {
+    const tab = await browser.newPage();
+    tab.on("console", (message) => {
+      if (message.type() === "log") console.log(message.text());
+      else console.error(message.text());
+    });
+    await tab.goto(origin.href);
+    await tab.evaluate(([address, file]) => flow(address, file), [address, flowFile] as const);
+    const kept = await tab.evaluate(() => [...Object.keys(localStorage), ...Object.keys(sessionStorage), document.cookie].join());
+    if (kept !== "") throw new Error(`the page has left something behind: ${kept}`);
+  } finally {
+    await browser.close();
+  }
 } finally {
   site.close();
   await rm(profile, { recursive: true, force: true });
