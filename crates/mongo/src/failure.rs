@@ -35,6 +35,13 @@ impl Failure {
     }
 }
 
+impl From<std::io::Error> for Failure {
+    /// Nobody answered.
+    fn from(error: std::io::Error) -> Self {
+        Self::Unknown(error.into())
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         // To the driver this one is transient as well. But to replay it is to wait, with everything that waits behind.

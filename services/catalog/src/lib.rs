@@ -5,6 +5,7 @@ mod config;
 mod domain;
 mod error;
 mod grpc;
+mod steps;
 mod store;
 
 use std::{process::ExitCode, sync::Arc};
@@ -25,6 +26,7 @@ use tonic::service::Routes;
 use tower::Layer;
 
 pub use config::{ABOUT, Config};
+pub use steps::Step;
 
 const CATALOG: &str = "orderflow.catalog.v1.CatalogService";
 const INVENTORY: &str = "orderflow.catalog.v1.InventoryService";

@@ -112,7 +112,10 @@ impl Inventory {
 
     /// Gives the stock of orders back; of each once, however often it is asked. The outcomes are in the order of the ids: false
     /// where nothing was ever held.
-    pub(crate) async fn release(&self, order_ids: &[Id]) -> Vec<Result<bool, NoAnswer>> {
+    pub(crate) async fn release(
+        &self,
+        order_ids: &[Id],
+    ) -> Result<Vec<Result<bool, NoAnswer>>, NoAnswer> {
         let request = pb::ReleaseRequest {
             order_ids: order_ids.iter().map(Id::to_string).collect(),
         };
@@ -120,16 +123,14 @@ impl Inventory {
             let request = in_time(&request);
             async move { client.release(request).await }
         });
-        let outcomes: Vec<_> = match reply.await {
-            Ok(reply) => reply.outcomes().collect(),
-            Err(NoAnswer) => Vec::new(),
-        };
+        let reply = reply.await?;
+        let outcomes: Vec<_> = reply.outcomes().collect();
         let outcome = |i| match outcomes.get(i) {
             Some(pb::ReleaseOutcome::Released) => Ok(true),
             Some(pb::ReleaseOutcome::NotFound) => Ok(false),
             Some(pb::ReleaseOutcome::Unspecified) | None => Err(NoAnswer),
         };
-        (0..order_ids.len()).map(outcome).collect()
+        Ok((0..order_ids.len()).map(outcome).collect())
     }
 }
 
@@ -185,8 +186,10 @@ impl Inventory {
     }
 
     /// Strikes entries out of the journal.
-    pub(crate) async fn settle(&self, entry_ids: Vec<String>) -> Result<(), NoAnswer> {
-        let request = pb::SettleRequest { entry_ids };
+    pub(crate) async fn settle(&self, entry_ids: &[String]) -> Result<(), NoAnswer> {
+        let request = pb::SettleRequest {
+            entry_ids: entry_ids.to_vec(),
+        };
         let reply = self.attempts("Settle", |mut client| {
             let request = in_time(&request);
             async move { client.settle(request).await }

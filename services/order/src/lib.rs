@@ -6,6 +6,7 @@ mod domain;
 mod error;
 mod grpc;
 mod inventory;
+mod steps;
 mod store;
 
 use std::{process::ExitCode, sync::Arc};
@@ -24,6 +25,7 @@ use tonic::service::Routes;
 use tower::Layer;
 
 pub use config::{ABOUT, Config};
+pub use steps::Step;
 
 const ORDER: &str = "orderflow.order.v1.OrderService";
 

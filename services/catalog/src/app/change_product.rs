@@ -1,10 +1,12 @@
 use orderflow_contract::{Id, time::now_ms};
+use orderflow_faults::At;
 use orderflow_identity::User;
 
 use super::{Catalog, may_change};
 use crate::{
     domain::{Change, Product},
     error::Error,
+    steps::Step,
 };
 
 /// How often a change without an etag is tried again because another came first.
@@ -25,6 +27,7 @@ impl Catalog {
                 .stock
                 .store
                 .change_product(id, product.revision, change, now_ms())
+                .at(Step::UpdateProduct)
                 .await?;
             if let Some(changed) = changed {
                 return Ok(changed);
@@ -46,6 +49,7 @@ impl Catalog {
                 .stock
                 .store
                 .withdraw_product(id, product.revision, now_ms())
+                .at(Step::DeleteProduct)
                 .await?
             {
                 return Ok(());

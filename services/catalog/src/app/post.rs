@@ -8,6 +8,7 @@ use std::{
 use mongodb::ClientSession;
 use orderflow_batch::{Batcher, Limits};
 use orderflow_contract::Id;
+use orderflow_faults::{At, repeatable};
 use orderflow_identity::User;
 use orderflow_mongo::Failure;
 
@@ -15,6 +16,7 @@ use super::{Catalog, Stock, may_change, together::together};
 use crate::{
     domain::{Product, adjusted},
     error::Error,
+    steps::Step,
     store::Row,
 };
 
@@ -68,7 +70,10 @@ pub(super) fn lane(stock: Stock) -> Batcher<Posting, Result<Posted, Error>> {
     Batcher::start(LANE, move |postings: Vec<Posting>, turn| {
         let stock = stock.clone();
         async move {
-            let post = |part, patience| stock.post_together(part, patience);
+            let stock = &stock;
+            let post = |part, patience| {
+                repeatable(Step::Post, move || stock.post_together(part, patience))
+            };
             let posted = together("postings", &postings, post).await;
             drop(turn);
             let flatten = |posted: Result<_, Failure>| posted.unwrap_or_else(|f| Err(f.into()));
@@ -119,10 +124,15 @@ impl Stock {
         let changes = books.changes.into_iter();
         self.store
             .insert_products(session, &books.new_products)
+            .at(Step::PostProducts)
             .await?;
-        self.store.change_stock(session, changes).await?;
+        self.store
+            .change_stock(session, changes)
+            .at(Step::PostStock)
+            .await?;
         self.store
             .insert_ledger_rows(session, &books.new_rows)
+            .at(Step::PostRows)
             .await?;
         Ok(outcomes)
     }

@@ -6,13 +6,14 @@ use std::{
 use mongodb::ClientSession;
 use orderflow_batch::{Batcher, Limits};
 use orderflow_contract::Id;
+use orderflow_faults::{At, repeatable};
 use orderflow_mongo::Failure;
 
 use super::{
     Catalog, Stock,
     together::{self, together},
 };
-use crate::{error::Error, store::State};
+use crate::{error::Error, steps::Step, store::State};
 
 /// What became of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +57,11 @@ impl Stock {
         distinct.sort_unstable();
         distinct.dedup();
 
-        let release = |part, patience| self.release_together(part, patience);
+        let release = |part, patience| {
+            repeatable(Step::ReleaseTogether, move || {
+                self.release_together(part, patience)
+            })
+        };
         let released = together("releases", &distinct, release).await;
         let outcomes: HashMap<_, _> = distinct.iter().zip(released).collect();
         let outcome = |id| match outcomes.get(id) {
@@ -97,8 +102,14 @@ impl Stock {
                 *given.entry(line.product_id).or_default() += line.quantity;
             }
             let ids: Vec<_> = held.iter().map(|record| record.order_id).collect();
-            self.store.mark_released(session, &ids).await?;
-            self.store.change_stock(session, given.into_iter()).await?;
+            self.store
+                .mark_released(session, &ids)
+                .at(Step::ReleaseMark)
+                .await?;
+            self.store
+                .change_stock(session, given.into_iter())
+                .at(Step::ReleaseGive)
+                .await?;
         }
         let states: HashMap<_, _> = records.iter().map(|r| (r.order_id, r.state)).collect();
         let outcome = |id: &Id| match states.get(id) {

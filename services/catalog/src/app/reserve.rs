@@ -6,6 +6,7 @@ use std::{
 use mongodb::ClientSession;
 use orderflow_batch::{Batcher, Limits};
 use orderflow_contract::{Id, time::now_ms};
+use orderflow_faults::{At, repeatable};
 use orderflow_mongo::Failure;
 
 use super::{
@@ -15,6 +16,7 @@ use super::{
 use crate::{
     domain::{Shelf, Wish},
     error::Error,
+    steps::Step,
     store::{Known, Recorded, State},
 };
 
@@ -87,7 +89,7 @@ impl Stock {
         let mut records: HashMap<Id, Recorded> = HashMap::new();
         let mut fresh = wishes.to_vec();
         for _ in 0..ATTEMPTS {
-            match self.decide(&fresh, patience).await {
+            match repeatable(Step::ReserveTogether, || self.decide(&fresh, patience)).await {
                 Ok(decided) => {
                     records.extend(by_id(decided));
                     fresh.retain(|wish| !records.contains_key(&wish.order_id));
@@ -150,14 +152,23 @@ impl Stock {
         if records.is_empty() {
             return Ok(records);
         }
-        self.store.insert_reservations(session, &records).await?;
+        self.store
+            .insert_reservations(session, &records)
+            .at(Step::ReserveRecord)
+            .await?;
 
         let held = records.iter().filter(|record| record.state == State::Held);
         let held: Vec<_> = held.map(|record| record.order_id).collect();
         if !held.is_empty() {
             let taken = shelf.taken().map(|(id, quantity)| (id, -quantity));
-            self.store.change_stock(session, taken).await?;
-            self.store.insert_entry(session, held).await?;
+            self.store
+                .change_stock(session, taken)
+                .at(Step::ReserveTake)
+                .await?;
+            self.store
+                .insert_entry(session, held)
+                .at(Step::ReserveJournal)
+                .await?;
         }
         Ok(records)
     }

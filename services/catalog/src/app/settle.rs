@@ -1,9 +1,11 @@
 use mongodb::bson::oid::ObjectId;
 use orderflow_contract::Id;
+use orderflow_faults::repeatable;
 
 use super::Catalog;
 use crate::{
     error::Error,
+    steps::Step,
     store::{Entry, Recorded},
 };
 
@@ -19,7 +21,8 @@ impl Catalog {
 
     /// Strikes entries out of the journal.
     pub(crate) async fn settle(&self, entry_ids: &[ObjectId]) -> Result<(), Error> {
-        Ok(self.stock.store.delete_entries(entry_ids).await?)
+        let delete = || self.stock.store.delete_entries(entry_ids);
+        Ok(repeatable(Step::Settle, delete).await?)
     }
 
     /// What is on record about orders.

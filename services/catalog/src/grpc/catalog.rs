@@ -1,5 +1,6 @@
 use orderflow_chassis::task::{self, to_completion};
 use orderflow_contract::{Id, Invalid, page, text, time::timestamp};
+use orderflow_faults::At;
 use orderflow_identity::User;
 use orderflow_mongo::keyset::Direction::{Ascending, Descending};
 use orderflow_proto::catalog::v1::{self as pb, catalog_service_server::CatalogService};
@@ -10,6 +11,7 @@ use super::money;
 use crate::{
     app::Catalog,
     domain::{self, Adjustment, Change, Draft, MAX_STOCK, Product},
+    steps::Step,
     store::{Listing, Order, Row},
 };
 
@@ -42,7 +44,8 @@ impl CatalogService for CatalogGrpc {
             Some((draft, request_id?))
         })?;
 
-        let product = self.0.create_product(user.id, draft, request_id).await?;
+        let creating = self.0.create_product(user.id, draft, request_id);
+        let product = creating.at(Step::CreateProduct).await?;
         Ok(Response::new(pb::CreateProductResponse {
             product: Some(encode(product)),
         }))
@@ -154,8 +157,8 @@ impl CatalogService for CatalogGrpc {
             Some((adjustment, request_id?))
         })?;
 
-        let adjusted = self.0.adjust_stock(user, adjustment, request_id).await;
-        let (product, row) = adjusted?;
+        let adjusting = self.0.adjust_stock(user, adjustment, request_id);
+        let (product, row) = adjusting.at(Step::AdjustStock).await?;
         Ok(Response::new(pb::AdjustStockResponse {
             product: Some(encode(product)),
             adjustment: Some(encode_row(row)),

@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use mongodb::bson::oid::ObjectId;
 use orderflow_chassis::task::to_completion;
 use orderflow_contract::{Id, Invalid, page, text, time::timestamp};
+use orderflow_faults::At;
 use orderflow_proto::catalog::v1::{self as pb, inventory_service_server::InventoryService};
 use prost::Message;
 use tonic::{Request, Response, Status};
@@ -11,6 +12,7 @@ use super::money;
 use crate::{
     app::{Catalog, Outcome, Released},
     domain::{HeldLine, MAX_LINES, MAX_QUANTITY, Problem, RefusedLine, Wish, WishLine},
+    steps::Step,
     store::{Entry, Recorded, State},
 };
 
@@ -29,7 +31,8 @@ impl InventoryService for InventoryGrpc {
         let wishes = wishes(&request.get_ref().items)?;
         let is_readable: Vec<_> = wishes.iter().map(Option::is_some).collect();
         let readable = wishes.into_iter().flatten().collect();
-        let mut decided = self.0.reserve(readable).await?.into_iter();
+        let decided = self.0.reserve(readable).at(Step::Reserve).await?;
+        let mut decided = decided.into_iter();
         let outcome = |is_readable: bool| {
             let decided = is_readable.then(|| decided.next()).flatten();
             pb::ReserveOutcome {
@@ -46,7 +49,7 @@ impl InventoryService for InventoryGrpc {
         request: Request<pb::ReleaseRequest>,
     ) -> Result<Response<pb::ReleaseResponse>, Status> {
         let order_ids = ids("order_ids", &request.get_ref().order_ids)?;
-        let outcomes = self.0.release(order_ids).await?;
+        let outcomes = self.0.release(order_ids).at(Step::Release).await?;
         let encode = |outcome| match outcome {
             Released::Yes => pb::ReleaseOutcome::Released,
             Released::NotFound => pb::ReleaseOutcome::NotFound,
@@ -65,7 +68,8 @@ impl InventoryService for InventoryGrpc {
         request: Request<pb::GetReservationsRequest>,
     ) -> Result<Response<pb::GetReservationsResponse>, Status> {
         let order_ids = ids("order_ids", &request.get_ref().order_ids)?;
-        let records = self.0.get_reservations(&order_ids).await?;
+        let reading = self.0.get_reservations(&order_ids);
+        let records = reading.at(Step::GetReservations).await?;
         let encoded: Vec<_> = records.into_iter().map(encode_reservation).collect();
         let known: Vec<_> = encoded.iter().map(|r| r.order_id.clone()).collect();
         let (reservations, _) = page::cut(encoded, MAX_ORDERS, Message::encoded_len);
@@ -86,7 +90,8 @@ impl InventoryService for InventoryGrpc {
         let behind = invalid.take("page_token", pages.position(&request.page_token));
         let (size, behind) = invalid.finish(|| Some((size?, behind?)))?;
 
-        let entries = self.0.list_unsettled(behind, size).await?;
+        let reading = self.0.list_unsettled(behind, size);
+        let entries = reading.at(Step::ListUnsettled).await?;
         let encode = |entry: Entry| {
             let encoded = pb::JournalEntry {
                 id: entry.id.to_hex(),

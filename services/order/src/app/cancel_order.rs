@@ -1,5 +1,6 @@
 use orderflow_batch::{Batcher, Limits};
 use orderflow_contract::Id;
+use orderflow_faults::repeatable;
 use orderflow_identity::User;
 
 use super::{Orders, submit};
@@ -7,6 +8,7 @@ use crate::{
     domain::{Order, Status},
     error::Error,
     inventory::{AT_ONCE, Inventory, NoAnswer},
+    steps::Step,
 };
 
 /// One lane: the catalog releases one batch at a time. The weight is in lines: a batch must fit into one transaction of the
@@ -25,7 +27,10 @@ pub(super) type Releasing = Batcher<Id, Result<bool, NoAnswer>>;
 pub(super) fn lane(inventory: Inventory) -> Releasing {
     Batcher::start(LANE, move |ids: Vec<Id>, _turn| {
         let inventory = inventory.clone();
-        async move { inventory.release(&ids).await }
+        async move {
+            let released = repeatable(Step::CancelRelease, || inventory.release(&ids)).await;
+            released.unwrap_or_else(|none| vec![Err(none); ids.len()])
+        }
     })
 }
 
@@ -38,9 +43,10 @@ impl Orders {
             return Err(Error::NotSellerOfAll);
         }
         // From here on no other move can get in: who wins this one decides.
+        let claim = || self.step(order.clone(), Status::Cancelling);
         let order = match order.status {
             Status::Cancelled => return Ok(order),
-            _ => match self.step(order, Status::Cancelling).await {
+            _ => match repeatable(Step::CancelClaim, claim).await {
                 // Somebody else has cancelled it to the end meanwhile.
                 Err(Error::NoSuchMove(no)) if no.from == Status::Cancelled => {
                     return self.visible(user, id).await;
@@ -54,8 +60,9 @@ impl Orders {
     /// The rest of a cancellation. Each step may be repeated: the stock comes back once.
     pub(super) async fn finish_cancelling(&self, order: Order) -> Result<Order, Error> {
         let released = submit(&self.releasing, order.id, order.lines.len()).await;
+        let finish = || self.step(order.clone(), Status::Cancelled);
         let finished = match released {
-            Ok(true) => self.step(order, Status::Cancelled).await,
+            Ok(true) => repeatable(Step::CancelFinish, finish).await,
             Ok(false) => Err(Error::Inconsistent),
             Err(error) => Err(error),
         };

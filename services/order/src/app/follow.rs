@@ -6,6 +6,7 @@ use std::{
 
 use futures::future::join_all;
 use orderflow_contract::{Id, status};
+use orderflow_faults::{At, repeatable};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -16,6 +17,7 @@ use crate::{
     domain::Order,
     error::Error,
     inventory::{AT_ONCE, Entry},
+    steps::Step,
 };
 
 /// How long something must have been seen unfinished before it is taken up. By this replica's own monotonic clock, and for
@@ -81,7 +83,7 @@ impl Orders {
         let mut unsettled = HashSet::new();
         let mut page_token = Some(String::new());
         while let Some(token) = page_token {
-            let (entries, next) = self.inventory.unsettled(token).await?;
+            let (entries, next) = self.inventory.unsettled(token).at(Step::FollowList).await?;
             unsettled.extend(entries.iter().map(|entry| entry.id.clone()));
             let is_due = |entry: &&Entry| seen.age(&entry.id) >= PATIENCE;
             let due: Vec<_> = entries.iter().filter(is_due).collect();
@@ -114,8 +116,9 @@ impl Orders {
             for id in &done {
                 unsettled.remove(id);
             }
+            let settle = || self.inventory.settle(&done);
             if !done.is_empty()
-                && let Err(error) = self.inventory.settle(done).await
+                && let Err(error) = repeatable(Step::FollowSettle, settle).await
             {
                 tracing::warn!(%error, "entries that are done stay for now");
             }
@@ -130,9 +133,11 @@ impl Orders {
         let mut missing = entry.order_ids.clone();
         missing.retain(|id| !existing.contains(id));
         if !missing.is_empty() {
-            let reservations = self.inventory.reservations(&missing).await?;
+            let reading = self.inventory.reservations(&missing);
+            let reservations = reading.at(Step::FollowRead).await?;
             let orders: Vec<_> = reservations.iter().filter_map(pending).collect();
-            let written = write(&self.store, &orders).await?;
+            let write = || write(&self.store, &orders);
+            let written = repeatable(Step::FollowWrite, write).await?;
             tracing::info!(
                 orders = written.len(),
                 "wrote orders that were left to be written"
@@ -154,7 +159,8 @@ impl Orders {
             let orders = self.store.orders(ids).await?;
             let finish = async |order: Order| {
                 let id = order.id;
-                if let Err(error) = self.finish_cancelling(order).await {
+                let finish = || self.finish_cancelling(order.clone());
+                if let Err(error) = repeatable(Step::FollowCancel, finish).await {
                     tracing::warn!(order = %id, cause = status::chain(&error), "a cancellation waits");
                 }
             };

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use orderflow_batch::{Batcher, Limits, Turn};
 use orderflow_contract::{Id, status};
+use orderflow_faults::repeatable;
 use orderflow_mongo::is_outage;
 use tokio::time::{Instant, sleep};
 
@@ -10,6 +11,7 @@ use crate::{
     domain::{Order, Placement, Status},
     error::Error,
     inventory::{Inventory, Reservation, Reserved},
+    steps::Step,
     store::Store,
 };
 
@@ -51,7 +53,7 @@ async fn place(
     placements: Vec<Placement>,
     turn: Turn<Placement, Placed>,
 ) -> Vec<Placed> {
-    let reserved = inventory.reserve(&placements).await;
+    let reserved = repeatable(Step::PlaceReserve, || inventory.reserve(&placements)).await;
     drop(turn);
     let Ok(reserved) = reserved else {
         return placements.iter().map(|_| Err(Error::NoAnswer)).collect();
@@ -62,7 +64,7 @@ async fn place(
         Reserved::Refused(_) | Reserved::LinesDiffer | Reserved::Undecided => None,
     };
     let to_write: Vec<_> = reserved.iter().filter_map(promised).collect();
-    let written = match write(&store, &to_write).await {
+    let written = match repeatable(Step::PlaceWrite, || write(&store, &to_write)).await {
         Ok(written) => written,
         Err(error) => {
             let cause = status::chain(&error);
@@ -133,7 +135,7 @@ pub(super) async fn write(
     }
     let until = Instant::now() + WRITING;
     let there_already = loop {
-        match store.insert_orders(orders).await {
+        match repeatable(Step::InsertOrders, || store.insert_orders(orders)).await {
             Ok(there_already) => break there_already,
             // The outcome is unknown. The same insert again tells.
             Err(error) if is_outage(&error) && Instant::now() < until => {

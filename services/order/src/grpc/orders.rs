@@ -1,6 +1,7 @@
 use futures::stream::BoxStream;
 use orderflow_chassis::task::{self, to_completion};
 use orderflow_contract::{Id, Invalid, page, time::timestamp};
+use orderflow_faults::At;
 use orderflow_identity::{Expiry, User};
 use orderflow_proto::{
     money::v1::Money,
@@ -13,6 +14,7 @@ use super::{listing, placement, stats, watching};
 use crate::{
     app::Orders,
     domain::{Line, Order, Part, Status},
+    steps::Step,
     store::Sales,
 };
 
@@ -27,7 +29,7 @@ impl OrderService for OrderGrpc {
     ) -> Result<Response<pb::CreateOrderResponse>, GrpcStatus> {
         let user = User::of(&request)?;
         let placement = placement::decode(user.id, request.into_inner())?;
-        let placed = self.0.place_order(placement).await?;
+        let placed = self.0.place_order(placement).at(Step::Place).await?;
         Ok(Response::new(pb::CreateOrderResponse {
             order: encode(&placed, &user),
         }))
@@ -101,7 +103,8 @@ impl OrderService for OrderGrpc {
         let (id, to) = invalid.finish(|| Some((id?, to?)))?;
 
         let (orders, by) = (self.0.clone(), user.clone());
-        let moved = to_completion(async move { orders.move_order(&by, id, to).await }).await??;
+        let moving = async move { orders.move_order(&by, id, to).at(Step::Move).await };
+        let moved = to_completion(moving).await??;
         Ok(Response::new(pb::UpdateOrderStatusResponse {
             order: encode(&moved, &user),
         }))
@@ -114,7 +117,8 @@ impl OrderService for OrderGrpc {
         let user = User::of(&request)?;
         let id = order_id(&request.get_ref().id)?;
         let (orders, by) = (self.0.clone(), user.clone());
-        let cancelled = to_completion(async move { orders.cancel_order(&by, id).await }).await??;
+        let cancelling = async move { orders.cancel_order(&by, id).at(Step::Cancel).await };
+        let cancelled = to_completion(cancelling).await??;
         Ok(Response::new(pb::CancelOrderResponse {
             order: encode(&cancelled, &user),
         }))

@@ -8,6 +8,7 @@ use std::{
 
 use mongodb::{ClientSession, bson::doc};
 use orderflow_contract::Id;
+use orderflow_faults::{At, repeatable};
 use orderflow_mongo::{Failure, Transaction};
 
 use super::{
@@ -15,7 +16,10 @@ use super::{
     moves::Attempt,
     orders::{Key, OrderDocument},
 };
-use crate::domain::{Order, Status};
+use crate::{
+    domain::{Order, Status},
+    steps::Step,
+};
 
 /// How long a transaction is replayed while others get in its way: within what callers wait.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -38,7 +42,7 @@ impl Store {
             if new.is_empty() {
                 return Ok(existing);
             }
-            match self.insert_late_together(&new).await {
+            match repeatable(Step::InsertLate, || self.insert_late_together(&new)).await {
                 Ok(()) => return Ok(existing),
                 // Somebody else writes one of them, or changes one of their days.
                 Err(Failure::Duplicate | Failure::Conflict) => {}
@@ -76,9 +80,12 @@ impl Store {
         session: &mut ClientSession,
         orders: &[&Order],
     ) -> Result<(), Failure> {
-        self.mark_changed(session, orders.iter().copied()).await?;
+        self.mark_changed(session, orders.iter().copied())
+            .at(Step::InsertLateDays)
+            .await?;
         let documents = orders.iter().map(|order| OrderDocument::from(*order));
-        self.orders.insert_many(documents).session(session).await?;
+        let inserting = self.orders.insert_many(documents).session(session);
+        inserting.into_future().at(Step::InsertLateOrders).await?;
         Ok(())
     }
 
@@ -92,7 +99,8 @@ impl Store {
         if attempts.is_empty() {
             return Vec::new();
         }
-        match self.move_late_together(attempts, now_ms).await {
+        let together = || self.move_late_together(attempts, now_ms);
+        match repeatable(Step::MoveLate, together).await {
             Err(failure) if failure.is_of_one_statement() && attempts.len() > 1 => {
                 let mut each = Vec::with_capacity(attempts.len());
                 // All other moves wait meanwhile, and must not do so for long.
@@ -137,10 +145,13 @@ impl Store {
         let made: Vec<_> = attempts.iter().filter(is_first).collect();
         if !made.is_empty() {
             let orders = made.iter().map(|attempt| &attempt.order);
-            self.mark_changed(session, orders).await?;
+            self.mark_changed(session, orders)
+                .at(Step::MoveLateDays)
+                .await?;
             let statements = made.iter().map(|attempt| attempt.statement(now_ms));
             let statements = statements.collect();
             orderflow_mongo::update(&self.database, session, ORDERS, statements, made.len())
+                .at(Step::MoveLateOrders)
                 .await?;
         }
         Ok(made.len() == attempts.len())

@@ -8,6 +8,7 @@ use mongodb::{
     bson::{Bson, Document, deserialize_from_document, doc},
     error::Error,
 };
+use orderflow_faults::repeatable;
 use orderflow_mongo::{Failure, max_time};
 use serde::Deserialize;
 
@@ -15,7 +16,10 @@ use super::{
     MONTHS, Store,
     stats::{Row, Sales},
 };
-use crate::domain::{Day, Order};
+use crate::{
+    domain::{Day, Order},
+    steps::Step,
+};
 
 #[derive(Debug, Default, Deserialize)]
 struct MonthDocument {
@@ -113,8 +117,9 @@ impl Store {
         let statement = |(key, (_, month))| {
             doc! { "q": { "_id": key }, "u": { "$set": month }, "upsert": true }
         };
-        let statements = months.into_iter().map(statement).collect();
-        let kept = orderflow_mongo::update_each(&self.database, MONTHS, statements).await;
+        let statements: Vec<_> = months.into_iter().map(statement).collect();
+        let keep = || orderflow_mongo::update_each(&self.database, MONTHS, statements.clone());
+        let kept = repeatable(Step::KeepCounted, keep).await;
         if let Err(error) = kept {
             tracing::warn!(%error, "what was counted could not be kept");
         }

@@ -6,10 +6,14 @@ use mongodb::{
     error::Error,
 };
 use orderflow_contract::Id;
+use orderflow_faults::repeatable;
 use orderflow_mongo::{Failure, is_outage};
 
 use super::{ORDERS, Store, orders::OrderDocument};
-use crate::domain::{Move, Order, Status};
+use crate::{
+    domain::{Move, Order, Status},
+    steps::Step,
+};
 
 /// A move that is to be made.
 #[derive(Debug, Clone)]
@@ -121,8 +125,11 @@ impl Store {
         if attempts.is_empty() {
             return Vec::new();
         }
-        let statements = attempts.iter().map(|attempt| attempt.statement(now_ms));
-        let sent = orderflow_mongo::update_each(&self.database, ORDERS, statements.collect()).await;
+        let send = || {
+            let statements = attempts.iter().map(|attempt| attempt.statement(now_ms));
+            orderflow_mongo::update_each(&self.database, ORDERS, statements.collect())
+        };
+        let sent = repeatable(Step::MoveOrders, send).await;
         vec![sent.map_err(Failure::from); attempts.len()]
     }
 
