@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     net::{SocketAddr, TcpListener},
     process::Stdio,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -21,11 +22,22 @@ pub(crate) struct Program {
     pub(crate) address: SocketAddr,
 }
 
+/// An address that nobody has. Nor does a connection get it by chance, while nobody listens there: the ports that are given to
+/// connections are higher.
 pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    const FIRST: u32 = 10_000;
+    const PORTS: u32 = 22_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Another test binary begins elsewhere.
+    let begin = std::process::id().wrapping_mul(997);
+    loop {
+        let n = begin.wrapping_add(NEXT.fetch_add(1, Relaxed)) % PORTS;
+        let port = u16::try_from(FIRST + n).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 pub(crate) fn command(program: &str, settings: &HashMap<String, String>) -> Command {
