@@ -8,6 +8,8 @@
 
 mod audit;
 mod closed_days;
+#[cfg(debug_assertions)]
+mod crash_walk;
 mod dead_transactions;
 mod draining;
 mod eight_steps;
