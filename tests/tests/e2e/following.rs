@@ -123,3 +123,36 @@ async fn a_bad_entry_of_the_journal_holds_up_no_other() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn pages_of_bad_and_fat_entries_hide_none_behind_them() {
+    let world = World::start().await;
+    let (ada, admin) = (world.person("ada").await, world.admin().await);
+    let tea = ada.product().stock(10).create().await;
+    let journal = world
+        .database("catalog")
+        .await
+        .collection::<Document>("journal");
+    // More than a page of those that cannot be read, and one that is more than a page by itself, of orders that nobody knows.
+    let bad = (0..60).map(|_| doc! { "orders": 7 });
+    journal.insert_many(bad).await.unwrap();
+    let unknown: Vec<_> = (0..60_000).map(|_| Id::random().to_string()).collect();
+    journal
+        .insert_one(doc! { "orders": unknown })
+        .await
+        .unwrap();
+    let order = Id::random();
+    reserve(&inventory(&world).await, vec![item(order, &[(&tea, 1)])]).await;
+
+    eventually("the order behind them", async || {
+        let get = GetOrderRequest {
+            id: order.to_string(),
+        };
+        admin.orders().get_order(get).await.ok()
+    })
+    .await;
+    eventually("an entry less", async || {
+        (journal.count_documents(doc! {}).await.unwrap() == 61).then_some(())
+    })
+    .await;
+}

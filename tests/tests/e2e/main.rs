@@ -37,6 +37,8 @@ mod replica;
 mod selling_out;
 mod stats;
 mod two_replicas;
+#[cfg(debug_assertions)]
+mod unheard;
 mod upstreams;
 mod users;
 mod watching;
