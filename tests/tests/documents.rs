@@ -2,44 +2,54 @@
 
 use std::{fs, path::Path};
 
-/// Every bullet of docs/security.md names tests that exist, or says why there is none, and every attack of its table has its test.
+/// Every bullet of these pages names tests that exist, or says why there is none.
 #[test]
-fn every_test_that_the_security_page_names_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let page = fs::read_to_string(root.join("docs/security.md")).unwrap();
-    let bullets: Vec<_> = page
-        .split("\n- ")
-        .skip(1)
-        .map(|rest| rest.split("\n\n").next().unwrap())
-        .collect();
-    assert!(bullets.len() > 20);
+fn every_test_that_a_page_names_exists() {
     let mut wrong = Vec::new();
-    for bullet in bullets {
-        let named: Vec<_> = bullet
-            .split('`')
-            .filter_map(|word| word.split_once(".rs::"))
+    for (page, at_least) in [("docs/security.md", 20), ("docs/reliability.md", 10)] {
+        let text = read(page);
+        let bullets: Vec<_> = text
+            .split("\n- ")
+            .skip(1)
+            .map(|rest| rest.split("\n\n").next().unwrap())
             .collect();
-        if named.is_empty() && !bullet.contains("no test") {
-            wrong.push(format!("no test, and no reason why: {bullet}"));
-        }
-        for (file, test) in named {
-            let path = format!("{file}.rs");
-            let source = fs::read_to_string(root.join(&path)).unwrap_or_default();
-            if !is_test(&source, test) {
-                wrong.push(format!("{path} has no test {test}"));
+        assert!(bullets.len() > at_least, "{page}");
+        for bullet in bullets {
+            let named: Vec<_> = bullet
+                .split('`')
+                .filter_map(|word| word.split_once(".rs::"))
+                .collect();
+            if named.is_empty() && !bullet.contains("no test") {
+                wrong.push(format!("{page}: no test, and no reason why: {bullet}"));
+            }
+            for (file, test) in named {
+                let path = format!("{file}.rs");
+                if !is_test(&read(&path), test) {
+                    wrong.push(format!("{page}: {path} has no test {test}"));
+                }
             }
         }
     }
-    let attacks = fs::read_to_string(root.join("gateway/tests/hostile/main.rs")).unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Every attack of the security page's table has its test.
+#[test]
+fn every_attack_that_the_security_page_names_exists() {
+    let attacks = read("gateway/tests/hostile/main.rs");
+    let page = read("docs/security.md");
     let rows = page
         .lines()
         .filter_map(|line| line.strip_suffix(" |")?.rsplit_once(" | "));
-    for test in rows.flat_map(|(_, tests)| tests.split('`').skip(1).step_by(2)) {
-        if !is_test(&attacks, test) {
-            wrong.push(format!("no attack is called {test}"));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let named = rows.flat_map(|(_, tests)| tests.split('`').skip(1).step_by(2));
+    let missing: Vec<_> = named.filter(|test| !is_test(&attacks, test)).collect();
+    assert!(missing.is_empty(), "no attack is called {missing:?}");
+}
+
+/// A file of the repository; nothing, if it is not there.
+fn read(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    fs::read_to_string(root.join(path)).unwrap_or_default()
 }
 
 fn is_test(source: &str, name: &str) -> bool {
