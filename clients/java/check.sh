@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Generates the code from proto/, compiles it, with every warning an error in what is written here, and runs the tests.
+set -euo pipefail
+cd "$(dirname "$0")"
+for program in javac mvn; do
+  command -v $program >/dev/null || { echo "$program is absent" >&2; exit 77; }
+done
+exec mvn --batch-mode --no-transfer-progress clean verify
