@@ -170,7 +170,72 @@ impl http_body::Body for FramesOnly {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use futures::stream;
+    use http_body_util::BodyExt;
+    use proptest::{collection::vec, prelude::*};
+    use tonic::Code;
+
     use super::*;
+    use crate::message::Room;
+
+    /// What a service gets of a body, and the code of the answer. The body comes in pieces.
+    fn called(protocol: Protocol, body: &[u8], piece: usize) -> (Option<Bytes>, Code) {
+        let pieces: Vec<_> = body.chunks(piece).map(Bytes::copy_from_slice).collect();
+        let pieces = pieces.into_iter().map(Ok::<_, Status>);
+        let request = Request::post("/a.B/C")
+            .body(Body::from_stream(stream::iter(pieces)))
+            .unwrap();
+        let got = std::sync::Mutex::new(None);
+        let room = Room::new();
+        let grpc = async |request: Request| match room.read(request.into_body()).await {
+            Ok(message) => {
+                *got.lock().unwrap() = Some(message.bytes);
+                Status::ok("").into_http()
+            }
+            Err(status) => status.into_http(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        let response = runtime.unwrap().block_on(async {
+            let response = GrpcWeb(protocol).call(request, grpc).await;
+            assert_eq!(response.status(), StatusCode::OK);
+            let headers = response.headers().clone();
+            response.into_body().collect().await.unwrap();
+            headers
+        });
+        let code = Status::from_header_map(&response).unwrap().code();
+        (got.into_inner().unwrap(), code)
+    }
+
+    proptest! {
+        #[test]
+        fn a_message_comes_through_however_it_is_cut(message in vec(any::<u8>(), 0..300), piece in 1..64_usize) {
+            let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+            let frame = [&[0][..], &length, &message].concat();
+            let whole = (Some(Bytes::from(frame.clone())), Code::Ok);
+            prop_assert_eq!(called(Protocol::Web, &frame, piece), whole.clone());
+            let text = BASE64_STANDARD.encode(&frame);
+            prop_assert_eq!(called(Protocol::WebText, text.as_bytes(), piece), whole);
+        }
+
+        #[test]
+        fn no_body_is_too_strange(
+            body in vec(any::<u8>(), 0..300),
+            text in "[A-Za-z0-9+/=]{0,200}",
+            piece in 1..64_usize,
+        ) {
+            for (protocol, body) in [
+                (Protocol::Web, &body[..]),
+                (Protocol::WebText, &body[..]),
+                (Protocol::WebText, text.as_bytes()),
+            ] {
+                let (_, code) = called(protocol, body, piece);
+                prop_assert!(matches!(code, Code::Ok | Code::InvalidArgument | Code::ResourceExhausted), "{code:?}");
+            }
+        }
+    }
 
     #[test]
     fn content_types() {

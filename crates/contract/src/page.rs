@@ -100,7 +100,35 @@ impl List {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prelude::*, sample::Index};
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_position_survives_its_token(parts: Vec<Vec<u8>>, number: i64, text: String) {
+            let parts: Vec<_> = parts.iter().map(Vec::as_slice).collect();
+            let list = List::of(&parts);
+            let token = list.token(&(number, &text));
+            prop_assert_eq!(list.position(&token), Ok(Some((number, text))));
+        }
+
+        #[test]
+        fn any_flipped_bit_is_seen(number: i64, text: String, at: Index, bit in 0..7_u8) {
+            let list = List::of(&[b"x"]);
+            let mut token = list.token(&(number, text)).into_bytes();
+            let at = at.index(token.len());
+            token[at] ^= 1_u8 << bit;
+            let token = String::from_utf8(token).unwrap();
+            prop_assert!(list.position::<(i64, String)>(&token).is_err());
+        }
+
+        #[test]
+        fn no_other_text_is_a_token(text in ".+|[A-Za-z0-9_-]+", size: i32) {
+            prop_assert!(List::of(&[b"x"]).position::<i64>(&text).is_err());
+            prop_assert_eq!(size < 0, super::size(size).is_err());
+        }
+    }
 
     #[test]
     fn sizes_are_capped_and_never_negative() {

@@ -204,12 +204,71 @@ fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::KeySet;
 
     const HOUR: Duration = Duration::from_secs(3600);
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let word = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            (now() - 100..now() + 100).prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+            Just(json!("orderflow")),
+            "[0-9a-f]{32}".prop_map(Value::from),
+        ];
+        word.prop_recursive(2, 8, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::hash_map(".*", inner, 0..4)
+                    .prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_a_token(
+            text in "[A-Za-z0-9_-]*\\.[A-Za-z0-9_-]*\\.[A-Za-z0-9_-]*|.*",
+            header in any_json(),
+            claims in any_json(),
+        ) {
+            let signer = signer("user");
+            let verifier = verifier(&signer);
+            prop_assert!(verifier.verify(&text).is_err());
+            let part = |json: &Value| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());
+            let token = format!("{}.{}.{text}", part(&header), part(&claims));
+            prop_assert!(verifier.verify(&token).is_err());
+        }
+
+        /// Whatever is signed with the right key: it counts only if all of it is right.
+        #[test]
+        fn signed_claims_count_if_they_are_right(
+            claim in prop::sample::select(&["iss", "aud", "sub", "exp", "nbf", "iat", "jti", "sid", "roles", "more"][..]),
+            value in any_json(),
+        ) {
+            let signer = signer("user");
+            let mut claims = claims();
+            claims[claim] = value.clone();
+            let is_right = match claim {
+                "iss" | "aud" => value == "orderflow",
+                "sub" | "jti" | "sid" => value.as_str().is_some_and(|id| id.parse::<Id>().is_ok()),
+                "exp" => value.as_u64().is_some_and(|time| time > now() - LEEWAY.as_secs() - 2),
+                "nbf" => value.as_u64().is_some_and(|time| time <= now() + LEEWAY.as_secs()),
+                "iat" => value.is_u64(),
+                "roles" => value.as_array().is_some_and(|roles| roles.iter().all(Value::is_string)),
+                _ => true,
+            };
+            let verified = verifier(&signer).verify(&forged(&signer, &claims, |_| {}));
+            prop_assert!(verified.is_err() || is_right, "{claim} = {value}");
+        }
+    }
 
     fn signer(purpose: &str) -> Signer {
         Signer::derive("0123456789abcdef0123456789abcdef", purpose).unwrap()
@@ -350,11 +409,11 @@ mod tests {
         let verifier = verifier(&signer);
         let token = Claims::user(&user(), HOUR).sign(&signer);
         assert!(verifier.verify(&token).is_ok());
-        for i in 0..token.len() {
+        for (i, bit) in (0..token.len()).flat_map(|i| (0..7).map(move |bit| (i, bit))) {
             let mut bytes = token.clone().into_bytes();
-            bytes[i] ^= 1;
+            bytes[i] ^= 1_u8 << bit;
             let changed = String::from_utf8(bytes).unwrap();
-            assert!(verifier.verify(&changed).is_err(), "byte {i}");
+            assert!(verifier.verify(&changed).is_err(), "bit {bit} of byte {i}");
         }
     }
 

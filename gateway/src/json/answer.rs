@@ -61,7 +61,7 @@ fn each_line(
     })
 }
 
-fn encode(message: Bytes, of: &MessageDescriptor) -> Result<Vec<u8>, Status> {
+pub(super) fn encode(message: Bytes, of: &MessageDescriptor) -> Result<Vec<u8>, Status> {
     let message = DynamicMessage::decode(of.clone(), message).map_err(|e| status::internal(&e))?;
     let mut json = serde_json::Serializer::new(Vec::new());
     match message.serialize_with_options(&mut json, &OPTIONS) {

@@ -9,6 +9,8 @@ mod field;
 mod message;
 mod query;
 mod request;
+#[cfg(test)]
+mod round_trip;
 mod routes;
 mod status;
 mod template;
