@@ -141,7 +141,7 @@ fn settings(values: &HashMap<String, String>) -> Result<(Secret, Databases), Wro
 }
 
 /// How far it has come, for people.
-pub(crate) fn progress_bar() -> ProgressBar {
+pub fn progress_bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} {elapsed}");
     let bar = ProgressBar::new(0).with_style(style.expect("the template is valid"));
     // MongoDB adds up for a while before the first of the products comes.

@@ -148,3 +148,27 @@ pub enum Violation {
         problem: String,
     },
 }
+
+impl Violation {
+    /// The order or the product that it is about, if it is about one that can be named.
+    pub fn subject(&self) -> Option<Id> {
+        match self {
+            Self::NegativeStock { product, .. } | Self::Unbalanced { product, .. } => {
+                Some(*product)
+            }
+            Self::Lost { order }
+            | Self::ReleasedWithoutOrder { order }
+            | Self::MisnamedOrder { order, .. }
+            | Self::Forgotten { order }
+            | Self::Unwritten { order }
+            | Self::StuckInCancelling { order }
+            | Self::WithoutReservation { order }
+            | Self::AtOdds { order, .. }
+            | Self::Unlike { order, .. }
+            | Self::WrongTotal { order, .. }
+            | Self::RefusedAndMade { order }
+            | Self::MadeDespiteError { order, .. } => Some(*order),
+            Self::NoProduct { .. } | Self::Unsettled { .. } | Self::Unreadable { .. } => None,
+        }
+    }
+}
