@@ -88,7 +88,7 @@ where
 }
 
 /// True for an error that says nothing about the request: MongoDB was out of reach, changed its primary, did not answer in
-/// time or was told to stop. A write that ended so may have happened.
+/// time, had no space left or was told to stop. A write that ended so may have happened.
 pub fn is_outage(error: &mongodb::error::Error) -> bool {
     use mongodb::error::{ErrorKind, RETRYABLE_WRITE_ERROR, WriteFailure};
     error.contains_label(RETRYABLE_WRITE_ERROR)
@@ -99,7 +99,7 @@ pub fn is_outage(error: &mongodb::error::Error) -> bool {
             | ErrorKind::DnsResolve { .. }
             | ErrorKind::Write(WriteFailure::WriteConcernError(_)) => true,
             ErrorKind::InsertMany(error) => error.write_concern_error.is_some(),
-            // NotWritablePrimary, shutdowns, step-downs, elapsed time limits, operations ended from outside.
+            // NotWritablePrimary, shutdowns, step-downs, elapsed time limits, operations ended from outside, no space on the disk.
             ErrorKind::Command(error) => {
                 matches!(
                     error.code,
@@ -117,6 +117,7 @@ pub fn is_outage(error: &mongodb::error::Error) -> bool {
                         | 11602
                         | 13435
                         | 13436
+                        | 14031
                 )
             }
             _ => false,

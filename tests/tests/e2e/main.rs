@@ -29,6 +29,7 @@ mod listing;
 mod logs;
 mod moving;
 mod orders;
+mod outages;
 mod policy;
 mod products;
 mod programs;
