@@ -88,3 +88,45 @@ pub fn lazy(endpoint: Endpoint, address: SocketAddr) -> Channel {
         Ok::<_, std::io::Error>(TokioIo::new(stream))
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        time::timeout,
+    };
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+    use super::*;
+
+    /// On the clock of the runtime, which goes on by itself while nothing happens.
+    #[tokio::test]
+    async fn a_connection_that_fell_silent_is_given_up_within_30_s() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (connected, is_connected) = tokio::sync::oneshot::channel();
+        let silent = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut preface = [0; 24];
+            stream.read_exact(&mut preface).await.unwrap();
+            connected.send(()).unwrap();
+            // Settings, and not a word more.
+            stream.write_all(b"\0\0\0\x04\0\0\0\0\0").await.unwrap();
+            let mut said = Vec::new();
+            let _ = stream.read_to_end(&mut said).await;
+        });
+        let url = format!("http://{address}").parse().unwrap();
+        let mut client = HealthClient::new(lazy(endpoint(&url, &Tls::default()), address));
+        let call = tokio::spawn(async move { client.check(HealthCheckRequest::default()).await });
+        // While the connection is made the clock goes as it should.
+        is_connected.await.unwrap();
+        tokio::time::pause();
+        let given_up = timeout(Duration::from_secs(30), call).await;
+        given_up
+            .expect("it is still waited for")
+            .unwrap()
+            .unwrap_err();
+        silent.await.unwrap();
+    }
+}

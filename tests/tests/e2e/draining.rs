@@ -11,6 +11,7 @@ use futures::{StreamExt, future::join_all};
 use orderflow_chassis::Shutdown;
 use orderflow_proto::{
     catalog::v1::{GetProductRequest, Product, catalog_service_client::CatalogServiceClient},
+    order::v1::WatchOrdersRequest,
     user::v1::GetMeRequest,
 };
 use orderflow_testkit::{Person, eventually};
@@ -66,6 +67,11 @@ async fn ends_in_good_order(victim: &str) {
     let watched = watching.watch(HealthCheckRequest::default()).await.unwrap();
     let mut statuses = watched.into_inner();
 
+    // What lasts until one side ends it.
+    let mut watching = ada.orders();
+    let watched = watching.watch_orders(WatchOrdersRequest::default());
+    let mut orders = watched.await.unwrap().into_inner();
+
     let ended = Shutdown::new();
     let succeeded = AtomicUsize::new(0);
     let client = async |buyer: &Person| {
@@ -105,6 +111,13 @@ async fn ends_in_good_order(victim: &str) {
         last = Some(status);
     }
     assert_eq!(last.unwrap().unwrap_err().code(), Code::Unavailable);
+    if ["order", "gateway"].contains(&victim) {
+        let mut last = None;
+        while let Some(order) = orders.next().await {
+            last = Some(order);
+        }
+        assert_eq!(last.unwrap().unwrap_err().code(), Code::Unavailable);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

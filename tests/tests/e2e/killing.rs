@@ -135,6 +135,11 @@ async fn a_catalog_killed_under_load_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_killed_under_load_loses_nothing() {
+    survives_the_loss_of(&["gateway"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn both_killed_under_load_lose_nothing() {
     survives_the_loss_of(&["order", "catalog"]).await;
 }

@@ -28,6 +28,7 @@ mod limits;
 mod listing;
 mod logs;
 mod moving;
+mod network;
 mod orders;
 mod outages;
 mod policy;

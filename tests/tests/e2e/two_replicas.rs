@@ -6,7 +6,7 @@ use futures::future::join_all;
 use mongodb::bson::{Document, doc};
 use orderflow_cli::System;
 use orderflow_proto::catalog::v1::AdjustStockRequest;
-use orderflow_testkit::{World, eventually};
+use orderflow_testkit::{Person, World, eventually};
 use tonic::{Code, Status};
 
 /// Sends it again for as long as its outcome is unknown.
@@ -98,4 +98,23 @@ async fn on_one_hot_product_both_get_on_and_the_books_balance() {
         .count_documents(doc! { "product_id": &product.id })
         .await;
     assert_eq!(rows.unwrap(), 1 + EACH as u64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_id_outlives_a_restart_of_everything() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let tea = ada.product().create().await;
+    let place = async |person: &Person| {
+        let order = person.order().line(&tea, 1).request_id("once");
+        order.place().await
+    };
+    let first = place(&ada).await.unwrap();
+    let settings = world.settings.clone();
+    world.system.stop(Duration::from_secs(30)).await;
+
+    let mut system = System::start(settings, |_| {}).await.unwrap();
+    system.ready(Duration::from_secs(30)).await.unwrap();
+    let ada = ada.by_way_of(system.gateway).await;
+    assert_eq!(place(&ada).await.unwrap(), first);
 }
