@@ -49,8 +49,7 @@ class Session:
         self._token = token
 
     def sign_out(self) -> None:
-        if self._renewal is not None:
-            self._renewal.cancel()
+        # A login that is under way goes on: calls wait for it.
         self._credentials = self._token = self._renewal = None
 
     async def token(self) -> Token | None:
@@ -82,7 +81,7 @@ class Session:
             return
         error = renewal.exception()
         if self._renewal is not renewal:
-            return
+            return  # Somebody has signed in or out.
         self._renewal = None
         if error is None:
             self._token = renewal.result()

@@ -50,6 +50,7 @@ class Server:
         self.logins = 0
         self.sent: list[tuple[str, str | None]] = []
         """Method and authorization of each call."""
+        self.login: Callable[[Context], Awaitable[None]] = nothing
         self.get_me: Callable[[Context], Awaitable[None]] = nothing
         self.watch: Callable[[Context], Awaitable[None]] = nothing
         self.create_order: Callable[[Context], Awaitable[None]] = nothing
@@ -96,6 +97,7 @@ class Server:
 
     async def _login(self, request: LoginRequest, context: Context) -> LoginResponse:
         self._note("Login", context)
+        await self.login(context)
         if request.password != "correct horse":
             await refuse(context, grpc.StatusCode.UNAUTHENTICATED)
         self.logins += 1

@@ -63,6 +63,24 @@ class SessionTest(ServerTest):
                 await self.get_me()
                 self.assertEqual(self.server.sent[-1], ("GetMe", f"Bearer token-{login + 1}"))
 
+    async def test_calls_that_wait_for_a_token_survive_signing_out(self) -> None:
+        asked, answer = asyncio.Event(), asyncio.Event()
+
+        async def wait(context: Context) -> None:
+            asked.set()
+            await answer.wait()
+
+        self.server.login = wait
+        self.client._session._token = None
+        call = asyncio.create_task(self.get_me())
+        await asked.wait()
+        self.client.sign_out()
+        answer.set()
+        await call
+        self.assertEqual(self.server.sent[-1], ("GetMe", "Bearer token-2"))
+        await self.get_me()
+        self.assertEqual(self.server.sent[-1], ("GetMe", None))
+
     async def test_signing_in_says_what_is_wrong(self) -> None:
         with self.assertRaises(aio.AioRpcError) as raised:
             await self.client.sign_in("ada@example.com", "wrong")
