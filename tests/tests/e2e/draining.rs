@@ -102,7 +102,12 @@ async fn ends_in_good_order(victim: &str) {
         // Behind the gateway, a call that has begun need not have come to the program yet.
         let may_fail = begun > told || victim != "gateway";
         assert!(may_fail, "it was in flight: {status:?}");
-        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+        // What a client makes by itself of a connection that has gone before anything was sent has an error for its source.
+        let is_our_own = std::error::Error::source(&status).is_some();
+        assert!(
+            status.code() == Code::Unavailable || is_our_own,
+            "{status:?}"
+        );
     }
 
     // Who watched was told twice: that it is not ready any more, and to look elsewhere.
