@@ -1,10 +1,9 @@
 //! The way of a request through the gateway.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
-    body::Body,
     extract::Request,
     response::{IntoResponse, Response},
 };
@@ -40,26 +39,29 @@ pub(crate) struct Edge {
 
 impl Edge {
     /// Answers a request, whatever it is.
-    pub(crate) async fn answer(self: Arc<Self>, mut request: Request) -> Response {
+    pub(crate) async fn answer(self: Arc<Self>, request: Request) -> Response {
         // How often an address may call: before anything is done for it.
-        if let Err(too_many) = self.rates.per_address(&mut request) {
+        let client = self.rates.client(&request);
+        if let Err(too_many) = self.rates.per_address(client) {
             return web::refuse(request.headers(), too_many);
         }
         // Pages for people, which call nothing.
         if let Some(page) = self.pages.answer(&request) {
             return page;
         }
-        // JSON and gRPC-Web become gRPC. Before the policy, so that refusals reach their callers in the same form as answers.
+        // JSON and gRPC-Web become gRPC. Before the policy, so that refusals reach their callers in the same form as answers. What
+        // they take is boxed, or every call would have room for it.
+        let call = |request| self.call(client, request);
         match web::kind(&request) {
-            Ok(Kind::Grpc) => self.call(request).await,
-            Ok(Kind::Web(web)) => web.call(request, |request| self.call(request)).await,
-            Ok(Kind::Json) => self.json.call(request, |request| self.call(request)).await,
+            Ok(Kind::Grpc) => call(request).await,
+            Ok(Kind::Web(web)) => Box::pin(web.call(request, call)).await,
+            Ok(Kind::Json) => Box::pin(self.json.call(request, call)).await,
             Err(no_call) => no_call.into_response(),
         }
     }
 
-    /// Makes a call.
-    async fn call(&self, request: Request) -> Response {
+    /// Makes a call for a client.
+    async fn call(&self, client: IpAddr, request: Request) -> Response {
         // Who may call what. Around everything that can be called, the gateway's own services included: nothing is reachable by
         // being forgotten.
         let path = request.uri().path();
@@ -69,14 +71,14 @@ impl Edge {
         };
         // How often a user may call, now that it is known who calls.
         let caller = caller.as_ref().map(|(caller, _)| caller);
-        if let Err(too_many) = self.rates.per_caller(caller, &request) {
+        if let Err(too_many) = self.rates.per_caller(caller, client, path) {
             return too_many.into_http();
         }
         // What is not the gateway's own is an upstream's.
-        if self.own.has(request.uri().path()) {
-            self.own.call(request).await
+        if self.own.has(path) {
+            Box::pin(self.own.call(request)).await
         } else {
-            self.relay.call(request).await.map(Body::new)
+            self.relay.call(request).await
         }
     }
 }

@@ -21,6 +21,7 @@ mod web;
 
 use std::{convert::Infallible, future::pending, process::ExitCode, sync::Arc};
 
+use futures::FutureExt;
 use orderflow_chassis::{
     Shutdown,
     health::Health,
@@ -68,10 +69,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
         own: Own::new(health_server)?,
         relay,
     });
-    let answer = service_fn(move |request| {
-        let answered = edge.clone().answer(request);
-        async { Ok::<_, Infallible>(answered.await) }
-    });
+    let answer = service_fn(move |request| edge.clone().answer(request).map(Ok::<_, Infallible>));
     let service = ServiceBuilder::new()
         .option_layer(cors::layer(config.cors_origins))
         .service(answer);

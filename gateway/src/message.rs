@@ -1,6 +1,10 @@
 //! A request, read whole: only then is a service bothered with it, and it can be sent again.
 
-use std::{future::poll_fn, pin::Pin, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -36,7 +40,7 @@ impl Room {
 
     /// Reads a request to its end.
     pub(crate) async fn read(&self, body: Body) -> Result<Message<'_>, Status> {
-        in_time(self.collect(Limited::new(body))).await?
+        in_time(pin!(self.collect(Limited::new(body)))).await?
     }
 
     async fn collect(&self, mut body: Limited) -> Result<Message<'_>, Status> {
@@ -72,7 +76,7 @@ impl Room {
 }
 
 /// What reading a request gives, if it comes in time.
-pub(crate) async fn in_time<F: Future>(reading: F) -> Result<F::Output, Status> {
+pub(crate) async fn in_time<F: Future>(reading: Pin<&mut F>) -> Result<F::Output, Status> {
     timeout(PATIENCE, reading).await.map_err(|_| {
         status::error(
             Code::DeadlineExceeded,

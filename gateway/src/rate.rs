@@ -48,10 +48,6 @@ pub(crate) struct Rates {
     open: HashSet<String>,
 }
 
-/// The address that a request counts for.
-#[derive(Clone, Copy)]
-struct Client(IpAddr);
-
 impl Rates {
     pub(crate) fn new(limits: Limits, pool: &DescriptorPool) -> Self {
         Self {
@@ -63,29 +59,31 @@ impl Rates {
         }
     }
 
-    /// Every request counts for its address, before anything is done about it.
-    pub(crate) fn per_address(&self, request: &mut Request) -> Result<(), Status> {
+    /// The address that a request counts for.
+    pub(crate) fn client(&self, request: &Request) -> IpAddr {
         let peer = client::peer(request.extensions());
-        let client = network(self.proxies.client(peer, request.headers()));
+        network(self.proxies.client(peer, request.headers()))
+    }
+
+    /// Every request counts for its address, before anything is done about it.
+    pub(crate) fn per_address(&self, client: IpAddr) -> Result<(), Status> {
         let taken = self.addresses.take(&client);
-        taken.map_err(|wait| too_many("this address", wait))?;
-        request.extensions_mut().insert(Client(client));
-        Ok(())
+        taken.map_err(|wait| too_many("this address", wait))
     }
 
     /// A call counts for its user. Where anybody may call, and the call is work, it counts for its address once more.
     pub(crate) fn per_caller(
         &self,
         caller: Option<&Caller>,
-        request: &Request,
+        client: IpAddr,
+        path: &str,
     ) -> Result<(), Status> {
         match caller {
             Some(Caller::User(user)) => {
                 let taken = self.users.take(&user.id);
                 taken.map_err(|wait| too_many("this user", wait))
             }
-            _ if self.open.contains(request.uri().path()) => {
-                let client = request.extensions().get().map(|Client(address)| *address);
+            _ if self.open.contains(path) => {
                 let taken = self.sign_ins.take(&client);
                 taken.map_err(|wait| too_many("this address without a token", wait))
             }

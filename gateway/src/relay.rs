@@ -1,19 +1,20 @@
 //! Passes a call on as it is, and its answer back: messages are never decoded, whatever their number.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
-use axum::extract::Request;
+use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, Version,
+    HeaderMap, HeaderName, HeaderValue, Version,
     header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, TE, USER_AGENT},
     request::Parts,
 };
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Body as _, Frame};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use orderflow_contract::{
     deadline::{self, Deadline, GRPC_TIMEOUT},
     status,
@@ -22,8 +23,7 @@ use orderflow_contract::{
 use orderflow_identity::Denied;
 use orderflow_upstream::backoff;
 use tokio::time::{Sleep, sleep, sleep_until};
-use tonic::{Code, Status, body::Body};
-use tower::Service;
+use tonic::{Code, Status};
 
 use crate::{
     message::Room,
@@ -61,21 +61,21 @@ impl Relay {
     }
 
     /// Makes the call on the upstream that its path names.
-    pub(crate) async fn call(&self, request: Request) -> Response<Body> {
+    pub(crate) async fn call(&self, request: Request) -> Response {
         self.forward(request)
             .await
             .unwrap_or_else(Status::into_http)
     }
 
-    async fn forward(&self, request: Request) -> Result<Response<Body>, Status> {
+    async fn forward(&self, request: Request) -> Result<Response, Status> {
         let (head, body) = request.into_parts();
         let method = self.methods.get(head.uri.path()).ok_or(Denied::Unknown)?;
         let deadline = crate::deadline::read(&head.headers, method.streams_answers)?;
-        let answer = async {
+        let answer = pin!(async {
             // Who sends its request slowly, or never, takes nothing of a service's room.
             let message = self.room.read(body).await?;
             attempts(method, &head, &message.bytes, deadline).await
-        };
+        });
         let mut response = match deadline {
             Some(deadline) => deadline.limit(answer).await??,
             None => answer.await?,
@@ -99,7 +99,7 @@ async fn attempts(
     head: &Parts,
     message: &Bytes,
     deadline: Option<Deadline>,
-) -> Result<Response<Body>, Status> {
+) -> Result<http::Response<Incoming>, Status> {
     let upstream = &method.upstream;
     upstream.budget().offered();
     let mut tried = Vec::new();
@@ -108,7 +108,7 @@ async fn attempts(
         // Refused before anything is sent: that is what makes the error definite, and only the first time. The room is free
         // again when the answer begins: the service has done its part, and how long the caller takes to read must be nobody
         // else's concern.
-        let mut replica = match (upstream.pick(&tried), last.take()) {
+        let replica = match (upstream.pick(&tried), last.take()) {
             (Ok(replica), _) => replica,
             (Err(_), Some(last)) => return last,
             (Err(refused), None) => return Err(refused.into()),
@@ -131,8 +131,13 @@ async fn attempts(
     unreachable!("the last attempt returns")
 }
 
-fn outgoing(head: &Parts, message: &Bytes, deadline: Option<Deadline>) -> http::Request<Body> {
-    let mut request = http::Request::new(Body::new(Full::new(message.clone())));
+fn outgoing(
+    head: &Parts,
+    message: &Bytes,
+    deadline: Option<Deadline>,
+) -> http::Request<tonic::body::Body> {
+    let message = Full::new(message.clone());
+    let mut request = http::Request::new(tonic::body::Body::new(message));
     *request.method_mut() = http::Method::POST;
     *request.version_mut() = Version::HTTP_2;
     *request.uri_mut() = head.uri.clone();
@@ -146,7 +151,7 @@ fn outgoing(head: &Parts, message: &Bytes, deadline: Option<Deadline>) -> http::
 }
 
 /// An answer that is UNAVAILABLE and nothing else.
-fn says_unavailable(answer: &Response<Body>) -> bool {
+fn says_unavailable(answer: &http::Response<Incoming>) -> bool {
     let code = answer.headers().get("grpc-status");
     code.is_some_and(|code| Code::from_bytes(code.as_bytes()) == Code::Unavailable)
 }
@@ -157,6 +162,10 @@ fn forwarded(received: &HeaderMap) -> HeaderMap {
         for value in received.get_all(name) {
             headers.append(name, value.clone());
         }
+    }
+    // Not to be kept in the tables that headers are compressed by: it has no place there, and would drive everything else out.
+    if let Some(token) = headers.get_mut(AUTHORIZATION) {
+        token.set_sensitive(true);
     }
     headers.insert(TE, HeaderValue::from_static("trailers"));
     headers
@@ -176,16 +185,17 @@ fn unavailable(upstream: &str, trace_id: Option<TraceId>, cause: &dyn std::error
 /// The body of an answer. Where the upstream is lost, or the time is over, half-way through it, it still ends as gRPC must:
 /// with a status in the trailers.
 struct Answer {
-    body: Body,
+    /// None once it has ended early.
+    body: Option<Incoming>,
     upstream: &'static str,
     trace_id: Option<TraceId>,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Answer {
-    fn new(body: Body, upstream: &'static str, deadline: Option<Deadline>) -> Self {
+    fn new(body: Incoming, upstream: &'static str, deadline: Option<Deadline>) -> Self {
         Self {
-            body,
+            body: Some(body),
             upstream,
             trace_id: TraceId::current(),
             deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline.instant()))),
@@ -194,7 +204,7 @@ impl Answer {
 
     fn end_with(&mut self, status: &Status) -> Frame<Bytes> {
         // Dropped, so that the upstream learns that nobody listens any more.
-        self.body = Body::empty();
+        self.body = None;
         let mut trailers = HeaderMap::new();
         status
             .add_header(&mut trailers)
@@ -211,7 +221,10 @@ impl http_body::Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        match Pin::new(body).poll_frame(cx) {
             Poll::Ready(Some(Err(error))) => {
                 let status = unavailable(self.upstream, self.trace_id, &error);
                 Poll::Ready(Some(Ok(self.end_with(&status))))
@@ -224,16 +237,13 @@ impl http_body::Body for Answer {
                     Poll::Pending
                 }
             }
-            frame_or_end => frame_or_end,
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
+            Poll::Ready(None) => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 }
 

@@ -1,18 +1,33 @@
 //! Connections to other services.
 
-use std::{fs, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
-use http::uri::Scheme;
-use hyper_util::rt::TokioIo;
+use http::{Uri, uri::Scheme};
 use tokio::net::TcpStream;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri};
-use tower::service_fn;
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{
+        ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::InvalidDnsNameError,
+        pki_types::ServerName,
+    },
+};
+use tokio_util::either::Either;
 
-use crate::config::{ServiceUrls, Settings};
+use crate::{
+    config::{ServiceUrls, Settings},
+    serve::{
+        self,
+        tls::{certificates, key},
+    },
+};
 
 /// How services at `https://` are verified, and what they are shown.
 #[derive(Clone, Default)]
-pub struct Tls(Option<ClientTlsConfig>);
+pub struct Tls(Option<TlsConnector>);
+
+/// The bytes of a connection.
+pub type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 impl Tls {
     /// From the settings; an authority must be there if one of these services has TLS.
@@ -42,91 +57,54 @@ impl Tls {
             if ca.is_empty() {
                 return Err("is missing, and a service is at https://".to_owned());
             }
-            let file = |path| fs::read(path).map_err(|error| format!("{path}: {error}"));
-            let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(file(&ca)?));
-            if !(certificate.is_empty() && key.is_empty()) {
-                tls = tls.identity(Identity::from_pem(file(&certificate)?, file(&key)?));
-            }
-            // What is wrong with the files shows here, and not at the first call.
-            let tried = Endpoint::from_static("https://localhost").tls_config(tls.clone());
-            tried.map_err(|error| orderflow_contract::status::chain(&error))?;
-            Ok(Self(Some(tls)))
+            let shown = (!certificate.is_empty() && !key.is_empty())
+                .then_some((certificate.as_ref(), key.as_ref()));
+            let client = client(ca.as_ref(), shown);
+            let client = client.map_err(|error| orderflow_contract::status::chain(&error))?;
+            Ok(Self(Some(Arc::new(client).into())))
         })
     }
+
+    /// Connects to the one server at `address`, whatever else the name in `url` may mean. Over TLS it must be certified for that
+    /// name.
+    pub async fn connect(&self, url: &Uri, address: SocketAddr) -> io::Result<Stream> {
+        let stream = TcpStream::connect(address).await?;
+        // Calls are small: waiting to send more at once only makes them late.
+        stream.set_nodelay(true)?;
+        match &self.0 {
+            Some(connector) if is_https(url) => {
+                let stream = connector.connect(name(url)?, stream).await?;
+                Ok(Either::Right(Box::new(stream)))
+            }
+            _ => Ok(Either::Left(stream)),
+        }
+    }
+}
+
+fn client(ca: &Path, shown: Option<(&Path, &Path)>) -> Result<ClientConfig, serve::Error> {
+    let mut authorities = RootCertStore::empty();
+    for authority in certificates(ca)? {
+        authorities.add(authority)?;
+    }
+    let client = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(authorities);
+    let mut client = match shown {
+        Some((chain, key_path)) => {
+            client.with_client_auth_cert(certificates(chain)?, key(key_path)?)?
+        }
+        None => client.with_no_client_auth(),
+    };
+    client.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(client)
+}
+
+fn name(url: &Uri) -> io::Result<ServerName<'static>> {
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    let name = ServerName::try_from(host.to_owned());
+    name.map_err(|error: InvalidDnsNameError| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
 fn is_https(url: &Uri) -> bool {
     url.scheme() == Some(&Scheme::HTTPS)
-}
-
-/// How a service is connected to.
-pub fn endpoint(url: &Uri, tls: &Tls) -> Endpoint {
-    let mut endpoint = Endpoint::from(url.clone());
-    if let Tls(Some(tls)) = tls
-        && is_https(url)
-    {
-        let secured = endpoint.tls_config(tls.clone());
-        endpoint = secured.expect("it has been tried");
-    }
-    endpoint
-        .connect_timeout(Duration::from_secs(2))
-        // All calls share the connection: an answer that nobody reads must not take the window of all others with it.
-        .initial_stream_window_size(256 * 1024)
-        .initial_connection_window_size(256 * 1024 * 1024)
-        // Without these a peer that vanished without a word would be waited for until the kernel gives up.
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(10))
-        .keep_alive_while_idle(true)
-}
-
-/// A connection to the one server at `address`, whatever else the endpoint's name may mean. It is made when first used, made again
-/// when lost, and given up when the other side stays silent.
-pub fn lazy(endpoint: Endpoint, address: SocketAddr) -> Channel {
-    endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| async move {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok::<_, std::io::Error>(TokioIo::new(stream))
-    }))
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
-        time::timeout,
-    };
-    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-
-    use super::*;
-
-    /// On the clock of the runtime, which goes on by itself while nothing happens.
-    #[tokio::test]
-    async fn a_connection_that_fell_silent_is_given_up_within_30_s() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (connected, is_connected) = tokio::sync::oneshot::channel();
-        let silent = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut preface = [0; 24];
-            stream.read_exact(&mut preface).await.unwrap();
-            connected.send(()).unwrap();
-            // Settings, and not a word more.
-            stream.write_all(b"\0\0\0\x04\0\0\0\0\0").await.unwrap();
-            let mut said = Vec::new();
-            let _ = stream.read_to_end(&mut said).await;
-        });
-        let url = format!("http://{address}").parse().unwrap();
-        let mut client = HealthClient::new(lazy(endpoint(&url, &Tls::default()), address));
-        let call = tokio::spawn(async move { client.check(HealthCheckRequest::default()).await });
-        // While the connection is made the clock goes as it should.
-        is_connected.await.unwrap();
-        tokio::time::pause();
-        let given_up = timeout(Duration::from_secs(30), call).await;
-        given_up
-            .expect("it is still waited for")
-            .unwrap()
-            .unwrap_err();
-        silent.await.unwrap();
-    }
 }

@@ -1,7 +1,7 @@
 //! Calls end when their callers stop waiting.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
@@ -54,7 +54,7 @@ where
                 Some(timeout) => timeout.map(Deadline::for_caller),
             };
             let answer = match deadline {
-                Ok(deadline) => deadline.limit(deadline.scope(call)).await,
+                Ok(deadline) => deadline.limit(pin!(deadline.scope(call))).await,
                 Err(status) => Err(status),
             };
             answer.unwrap_or_else(|status| Ok(status.into_http()))

@@ -1,6 +1,6 @@
 //! How long a call may take: `grpc-timeout`, and what is left of it at every place that the call comes to.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use tokio::time::Instant;
 use tonic::{Code, Status};
@@ -44,12 +44,13 @@ impl Deadline {
     }
 
     /// Runs `future` as a part of a call with this deadline.
-    pub async fn scope<F: Future>(self, future: F) -> F::Output {
-        CURRENT.scope(self, future).await
+    pub fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, future)
     }
 
-    /// What `future` gives, or DEADLINE_EXCEEDED when the time is over before.
-    pub async fn limit<F: Future>(self, future: F) -> Result<F::Output, Status> {
+    /// What `future` gives, or DEADLINE_EXCEEDED when the time is over before. It is pinned where it stands: to hand it over would
+    /// be to keep it twice.
+    pub async fn limit<F: Future>(self, future: Pin<&mut F>) -> Result<F::Output, Status> {
         tokio::select! {
             // The time first: errors that come after it come because of it, and are of other kinds.
             biased;
@@ -110,6 +111,8 @@ fn parse(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     #[test]
@@ -172,7 +175,8 @@ mod tests {
         let deadline = Deadline::for_caller(Duration::from_secs(1));
         let called = deadline.scope(async { Deadline::current() });
         assert_eq!(called.await, Some(deadline));
-        let over = Deadline::for_caller(Duration::ZERO).limit(std::future::pending::<()>());
-        assert_eq!(over.await.unwrap_err().code(), Code::DeadlineExceeded);
+        let never = pin!(std::future::pending::<()>());
+        let over = Deadline::for_caller(Duration::ZERO).limit(never).await;
+        assert_eq!(over.unwrap_err().code(), Code::DeadlineExceeded);
     }
 }

@@ -2,10 +2,12 @@
 
 mod budget;
 mod choice;
+mod connection;
 mod replica;
 mod upstream;
 
 pub use budget::{Budget, backoff};
 pub use choice::{Choice, Refused};
+pub use connection::{Failed, NotConnected};
 pub use replica::{Lease, Standing};
 pub use upstream::Upstream;

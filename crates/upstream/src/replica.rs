@@ -8,29 +8,28 @@ use std::{
     time::Duration,
 };
 
-use futures::future::BoxFuture;
+use futures::{TryFutureExt, future::BoxFuture};
 use http::{Request, Response, Uri};
-use orderflow_chassis::{
-    channel::{self, Tls},
-    health::PROBE_EVERY,
-};
+use hyper::body::Incoming;
+use orderflow_chassis::{channel::Tls, health::PROBE_EVERY};
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
 };
-use tonic::{
-    body::Body,
-    transport::{Channel, Error},
-};
+use tonic::{Status, body::Body};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
-use tower::{Service, ServiceExt};
+use tower::Service;
+
+use crate::connection::{Connection, Failed};
 
 /// With [`PROBE_EVERY`] this makes two seconds until a replica that fell silent is known to be.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Within it, so that who cannot be connected to is told from who does not answer.
-const CONNECT: Duration = Duration::from_millis(800);
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(2);
+/// Within [`PATIENCE`], so that who cannot be connected to is told from who does not answer.
+const CONNECT_TO_ASK: Duration = Duration::from_millis(800);
 /// Calls on their way to one replica at a time. More would not be refused by its connection, but wait for it in memory, without
 /// an end.
 const ROOM: usize = 1_000;
@@ -55,7 +54,7 @@ impl Standing {
 /// One server of a service.
 pub(crate) struct Replica {
     pub(crate) address: SocketAddr,
-    channel: Channel,
+    connection: Connection,
     in_flight: AtomicUsize,
     standing: AtomicU8,
     /// It was put in doubt, and is to be asked.
@@ -67,7 +66,7 @@ impl Replica {
     pub(crate) fn new(address: SocketAddr, url: &Uri, tls: &Tls) -> Self {
         Self {
             address,
-            channel: channel::lazy(channel::endpoint(url, tls), address),
+            connection: Connection::lazy(address, url, tls, CONNECT),
             in_flight: AtomicUsize::new(0),
             standing: AtomicU8::new(Standing::InDoubt as u8),
             doubted: Notify::new(),
@@ -91,11 +90,22 @@ impl Replica {
         self.in_flight() < ROOM
     }
 
+    /// Makes a call. Who fails it is in doubt.
+    fn call(
+        &self,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Incoming>, Failed>> + Send {
+        self.connection.call(request).inspect_err(|_| {
+            self.stands(Standing::InDoubt);
+            self.doubted.notify_one();
+        })
+    }
+
     /// Asks how it is, again and again. On a connection of its own: neither calls that fill the other one nor answers that
     /// nobody reads can hide how it is. `lost` hears of it whenever it does not answer.
     pub(crate) async fn follow(&self, upstream: &'static str, url: &Uri, tls: &Tls, lost: &Notify) {
-        let endpoint = channel::endpoint(url, tls).connect_timeout(CONNECT);
-        let mut client = HealthClient::new(channel::lazy(endpoint, self.address));
+        let connection = Connection::lazy(self.address, url, tls, CONNECT_TO_ASK);
+        let mut client = HealthClient::new(connection);
         loop {
             let standing = ask(&mut client).await;
             let before = self.stands(standing);
@@ -118,7 +128,7 @@ impl Replica {
     }
 }
 
-async fn ask(client: &mut HealthClient<Channel>) -> Standing {
+async fn ask(client: &mut HealthClient<Connection>) -> Standing {
     match timeout(PATIENCE, client.check(HealthCheckRequest::default())).await {
         Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => Standing::Serving,
         Ok(Ok(_)) => Standing::NotServing,
@@ -144,6 +154,14 @@ impl Lease {
     pub fn address(&self) -> SocketAddr {
         self.replica.address
     }
+
+    /// Makes the call.
+    pub fn call(
+        &self,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Incoming>, Failed>> + Send {
+        self.replica.call(request)
+    }
 }
 
 impl Drop for Lease {
@@ -152,26 +170,19 @@ impl Drop for Lease {
     }
 }
 
+/// For generated clients.
 impl Service<Request<Body>> for Lease {
     type Response = Response<Body>;
-    type Error = Error;
-    type Future = BoxFuture<'static, Result<Response<Body>, Error>>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Response<Body>, Status>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let replica = self.replica.clone();
-        Box::pin(async move {
-            let mut channel = replica.channel.clone();
-            let answer = async { channel.ready().await?.call(request).await }.await;
-            if answer.is_err() {
-                replica.stands(Standing::InDoubt);
-                replica.doubted.notify_one();
-            }
-            answer
-        })
+        Box::pin(async move { Ok(replica.call(request).await?.map(Body::new)) })
     }
 }
 

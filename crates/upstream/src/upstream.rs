@@ -122,16 +122,16 @@ impl Upstream {
 /// Each call on a replica of its own choice.
 impl Service<Request<Body>> for Upstream {
     type Response = Response<Body>;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-    type Future = BoxFuture<'static, Result<Response<Body>, Self::Error>>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Response<Body>, Status>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let lease = self.pick(&[]);
-        Box::pin(async move { Ok(lease.map_err(Status::from)?.call(request).await?) })
+        Box::pin(async move { Ok(lease?.call(request).await?.map(Body::new)) })
     }
 }
 

@@ -16,6 +16,8 @@ mod status;
 mod template;
 mod text;
 
+use std::pin::pin;
+
 use axum::{extract::Request, response::Response};
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode, Version,
@@ -91,7 +93,7 @@ async fn grpc(
     request: Request,
 ) -> Result<Request, Refused> {
     let (mut head, body) = request.into_parts();
-    let body = in_time(body::read(&head.headers, body)).await??;
+    let body = in_time(pin!(body::read(&head.headers, body))).await??;
     let message = request::read(binding, captures, head.uri.query(), &head.headers, &body)
         .map_err(Status::from)?;
 

@@ -10,7 +10,7 @@ mod connection;
 mod frames;
 mod options;
 mod request;
-mod tls;
+pub(crate) mod tls;
 mod trace;
 mod wire;
 

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -158,18 +158,20 @@ impl Files {
     }
 
     fn identity(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
-        let key = PrivateKeyDer::from_pem_file(&self.key);
-        let key = key.map_err(|error| Error::File(self.key.clone(), error))?;
-        Ok((certificates(&self.certificates)?, key))
+        Ok((certificates(&self.certificates)?, key(&self.key)?))
     }
 }
 
-fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let file = |error| Error::File(path.clone(), error);
+pub(crate) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| Error::File(path.to_owned(), error))
+}
+
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let file = |error| Error::File(path.to_owned(), error);
     let certificates = CertificateDer::pem_file_iter(path).map_err(file)?;
     let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(file)?;
     if certificates.is_empty() {
-        return Err(Error::Empty(path.clone()));
+        return Err(Error::Empty(path.to_owned()));
     }
     Ok(certificates)
 }
