@@ -152,6 +152,73 @@ fn one_at_a_time(descriptor: &MessageDescriptor, text: &str) -> Vec<DynamicMessa
     messages
 }
 
+/// Texts that some field takes, and such as none does.
+const TEXTS: [&str; 16] = [
+    "",
+    " ",
+    "Tea glass",
+    "TRY",
+    "ada@example.com",
+    "correct horse",
+    "00000000000000000000000000000000",
+    "0123456789ABCDEF0123456789ABCDEF",
+    "2026-11-27",
+    "0000-02-30",
+    "create_time desc",
+    "price",
+    "relevance",
+    "price.minor_units",
+    "\u{7f}\u{0}\u{202e}",
+    "\u{10ffff}ß",
+];
+
+/// A message with anything in it that its fields can hold: at the edges, beyond them, and what is right.
+fn any(noise: &mut Noise, descriptor: &MessageDescriptor, depth: usize) -> DynamicMessage {
+    let mut message = DynamicMessage::new(descriptor.clone());
+    for field in descriptor.fields().filter(|_| depth < 4) {
+        let count = if field.is_list() {
+            [0, 1, 2, 101][noise.below(4)]
+        } else {
+            noise.below(3).min(1)
+        };
+        let mut values: Vec<_> = (0..count)
+            .map(|_| any_value(noise, &field, depth))
+            .collect();
+        if field.is_list() {
+            message.set_field(&field, Value::List(values));
+        } else if let Some(value) = values.pop() {
+            message.set_field(&field, value);
+        }
+    }
+    message
+}
+
+fn any_value(noise: &mut Noise, field: &FieldDescriptor, depth: usize) -> Value {
+    const NUMBERS: [i64; 10] = [
+        0,
+        1,
+        -1,
+        10_000,
+        10_001,
+        1_000_000_000_000,
+        i32::MAX as i64,
+        i32::MIN as i64,
+        i64::MAX,
+        i64::MIN,
+    ];
+    let number = NUMBERS[noise.below(NUMBERS.len())];
+    match field.kind() {
+        Kind::String if noise.below(8) == 0 => Value::String("ç".repeat(noise.below(6_000))),
+        Kind::String => Value::String(TEXTS[noise.below(TEXTS.len())].to_owned()),
+        Kind::Message(inner) => Value::Message(any(noise, &inner, depth + 1)),
+        Kind::Enum(_) => Value::EnumNumber([0, 1, 2, 3, -1, i32::MAX][noise.below(6)]),
+        Kind::Bool => Value::Bool(noise.below(2) == 0),
+        Kind::Int32 => Value::I32(i32::try_from(number).unwrap_or(i32::MIN)),
+        Kind::Int64 => Value::I64(number),
+        _ => value(field, "", depth),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_are_no_message_break_nothing() {
     let world = World::start().await;
@@ -178,6 +245,33 @@ async fn bytes_that_are_no_message_break_nothing() {
         }
     }
     assert!(malformed > 200, "most are no messages: {malformed}");
+    assert!(ada.users().get_me(GetMeRequest {}).await.is_ok());
+}
+
+/// `ORDERFLOW_FUZZ_CASES` says how many messages each method gets, and `ORDERFLOW_FUZZ_SEED` which.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_message_is_taken_or_refused() {
+    let setting = |name, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let caller = Caller::new(&world);
+    let mut noise = Noise(setting("ORDERFLOW_FUZZ_SEED", 0x9e37_79b9_7f4a_7c15));
+    let mut taken = 0;
+    for method in methods() {
+        let (headers, places) = credentials(&world, &ada, &method);
+        for n in 0..setting("ORDERFLOW_FUZZ_CASES", 20) {
+            let message = any(&mut noise, &method.input(), 0);
+            let place = places[usize::try_from(n).unwrap() % places.len()];
+            let bytes = message.encode_to_vec();
+            let status = caller.call(place, &path(&method), &headers, &bytes).await;
+            assert_definite(
+                &status,
+                &format!("{} at {place:?}: {message:?}", method.full_name()),
+            );
+            taken += usize::from(status.code() == Code::Ok);
+        }
+    }
+    assert!(taken > 20, "some are right: {taken}");
     assert!(ada.users().get_me(GetMeRequest {}).await.is_ok());
 }
 
