@@ -81,13 +81,17 @@ async fn serve(
 ) -> Result<(), Error> {
     let since = Instant::now();
     let settings = settings(args, mongodb)?;
-    let mut system = System::start(settings, |_| {}).await?;
+    let mut shop = PathBuf::new();
+    let mut system = System::start(settings, |configs| {
+        shop = configs.gateway.shop_dir.join("index.html");
+    })
+    .await?;
     let Some(ready) = shutdown.run_until_cancelled(system.ready(READY)).await else {
         system.stop(DRAIN).await;
         return Ok(());
     };
     ready?;
-    print_table(args, &system, mongodb, log, since.elapsed());
+    print_table(args, &system, &shop, mongodb, log, since.elapsed());
 
     let result = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
@@ -171,13 +175,20 @@ fn log_to(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn print_table(args: &Args, system: &System, mongodb: &MongoDb, log: &Path, took: Duration) {
+fn print_table(
+    args: &Args,
+    system: &System,
+    shop: &Path,
+    mongodb: &MongoDb,
+    log: &Path,
+    took: Duration,
+) {
     let kept = match mongodb {
         MongoDb::Existing(_) => "where MONGO_URL says".to_owned(),
         MongoDb::Own(..) if args.ephemeral => "gone when it stops".to_owned(),
         MongoDb::Own(..) => args.directory.display().to_string(),
     };
-    let rows = [
+    let mut rows = vec![
         (
             "gateway",
             format!(
@@ -197,6 +208,10 @@ fn print_table(args: &Args, system: &System, mongodb: &MongoDb, log: &Path, took
         ("data", kept),
         ("log", log.display().to_string()),
     ];
+    // It takes Node to build it, so it may not be there.
+    if shop.is_file() {
+        rows.insert(1, ("shop", format!("http://{}/shop", system.gateway)));
+    }
     println!(
         "OrderFlow is ready; its services took {:.1} s\n",
         took.as_secs_f64()

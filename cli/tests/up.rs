@@ -81,6 +81,7 @@ fn secrets(directory: &Path) -> String {
 fn it_starts_stops_and_starts_again_with_what_it_had() {
     let directory = Directory::new("up");
     let (mut running, table) = start(&directory.0);
+    assert!(!table.contains("/shop"), "{table}");
     assert!(table.contains("grpcurl -plaintext 127.0.0.1:"), "{table}");
     assert!(table.contains("docs      http://127.0.0.1:"), "{table}");
     let made = secrets(&directory.0);
@@ -105,8 +106,12 @@ fn it_starts_stops_and_starts_again_with_what_it_had() {
     // The bound of the drain and of MongoDB's own stop, with room for a slow machine.
     assert!(since.elapsed() < Duration::from_secs(20));
 
-    let (_again, _) = start(&directory.0);
+    let shop = directory.0.join("clients/typescript/shop/dist");
+    std::fs::create_dir_all(&shop).unwrap();
+    std::fs::write(shop.join("index.html"), "<!doctype html>").unwrap();
+    let (_again, table) = start(&directory.0);
     assert_eq!(secrets(&directory.0), made);
+    assert!(table.contains("shop      http://127.0.0.1:"), "{table}");
 }
 
 #[test]

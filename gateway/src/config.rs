@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use orderflow_chassis::{
     channel,
@@ -28,6 +28,8 @@ pub struct Config {
     pub service: ServiceIdentity,
     /// The sites whose pages may call.
     pub cors_origins: Origins,
+    /// Where the shop is, once it has been built.
+    pub shop_dir: PathBuf,
     /// How often clients may call.
     pub limits: Limits,
 }
@@ -64,6 +66,11 @@ impl Configuration for Config {
             "",
             "sites whose pages may call, separated by commas: https://shop.example",
         );
+        let shop_dir = s.or(
+            "SHOP_DIR",
+            "clients/typescript/shop/dist",
+            "the built shop, to be served at /shop; may be missing",
+        );
         let limits = limits(&mut s);
         let help = s.help();
         let config = s.finish(|| {
@@ -76,6 +83,7 @@ impl Configuration for Config {
                 tls: tls?,
                 service: service?,
                 cors_origins: cors_origins?,
+                shop_dir: shop_dir?,
                 limits: limits?,
             })
         });

@@ -46,7 +46,8 @@ impl Edge {
             return web::refuse(request.headers(), too_many);
         }
         // Pages for people, which call nothing.
-        if let Some(page) = self.pages.answer(&request) {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        if let Some(page) = self.pages.answer(method, uri, headers).await {
             return page;
         }
         // JSON and gRPC-Web become gRPC. Before the policy, so that refusals reach their callers in the same form as answers. What

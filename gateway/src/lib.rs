@@ -62,7 +62,12 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
     let names: Vec<_> = services.iter().map(|(name, _)| name.as_str()).collect();
     let (health, health_server) = Health::starting(names).await;
     let edge = Arc::new(Edge {
-        pages: Pages::new(openapi::document(pool)?, keys.clone(), health.clone()),
+        pages: Pages::new(
+            openapi::document(pool)?,
+            keys.clone(),
+            health.clone(),
+            &config.shop_dir,
+        ),
         rates: Rates::new(config.limits, pool),
         json: Json::new(pool)?,
         authorizer,

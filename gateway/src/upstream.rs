@@ -104,6 +104,7 @@ mod tests {
             order_url: url,
             service: ServiceIdentity::new("gateway", "0123456789abcdef0123456789abcdef").unwrap(),
             cors_origins: Origins::default(),
+            shop_dir: "/nowhere".into(),
             limits: Limits::off(),
         })
     }

@@ -5,12 +5,14 @@
 #[allow(dead_code, reason = "other tests use the rest")]
 mod world;
 
+use std::fs;
+
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 
-use world::{World, client::http, start, start_with, upstream::Upstream};
+use world::{World, client::http, start, start_told, start_with, upstream::Upstream};
 
 const USER: &str = "orderflow.user.v1.UserService";
 const PAGES: [&str; 9] = [
@@ -94,7 +96,7 @@ async fn the_first_page_speaks_to_people_and_to_terminals() {
     );
     assert!(page.starts_with("<!doctype html>"), "{page}");
     assert!(text.starts_with("OrderFlow"), "{text}");
-    for path in ["/docs", "/openapi.json", "/.well-known/jwks.json"] {
+    for path in ["/shop", "/docs", "/openapi.json", "/.well-known/jwks.json"] {
         assert!(page.contains(&format!("href=\"{path}\"")), "{path}");
         assert!(text.contains(path), "{path}");
     }
@@ -134,4 +136,86 @@ async fn without_keys_it_lives_and_is_not_ready() {
     assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
     let (live, _) = ask(&world, Method::GET, "/livez", &[]).await;
     assert_eq!(live.status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shop_is_there_once_it_is_built_and_nothing_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let built = directory.path().join("dist");
+    let world = start_told(|config| config.shop_dir = built.clone()).await;
+    let (missing, how) = ask(&world, Method::GET, "/shop", &[]).await;
+    assert_eq!(missing.status(), StatusCode::NOT_FOUND);
+    assert!(String::from_utf8_lossy(&how).contains("npm run build"));
+
+    fs::create_dir_all(built.join("assets")).unwrap();
+    fs::write(built.join("index.html"), "<!doctype html>").unwrap();
+    fs::write(built.join("assets/index-Bq3x.js"), "start()").unwrap();
+    fs::write(directory.path().join("secret"), "a secret").unwrap();
+
+    const KEPT: &str = "public, max-age=31536000, immutable";
+    for (path, content_type, caching, content) in [
+        ("/shop", "text/html", "no-cache", "<!doctype html>"),
+        (
+            "/shop/assets/index-Bq3x.js",
+            "text/javascript",
+            KEPT,
+            "start()",
+        ),
+    ] {
+        let (get, body) = ask(&world, Method::GET, path, &[]).await;
+        assert_eq!(get.status(), StatusCode::OK, "{path}");
+        assert_eq!(body, content, "{path}");
+        let headers = get.headers();
+        assert_eq!(headers["content-type"], content_type, "{path}");
+        assert_eq!(headers["cache-control"], caching, "{path}");
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("connect-src 'self'"), "{path}: {policy}");
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+
+        let since = [(
+            "if-modified-since",
+            headers["last-modified"].to_str().unwrap(),
+        )];
+        let (again, body) = ask(&world, Method::GET, path, &since).await;
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED, "{path}");
+        assert_eq!(again.headers()["cache-control"], caching, "{path}");
+        assert!(body.is_empty(), "{path}");
+
+        let (head, body) = ask(&world, Method::HEAD, path, &[]).await;
+        assert_eq!(head.status(), StatusCode::OK, "{path}");
+        assert!(body.is_empty(), "{path}");
+        let (post, _) = ask(&world, Method::POST, path, &[]).await;
+        assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
+    }
+    let (slash, _) = ask(&world, Method::GET, "/shop/", &[]).await;
+    assert_eq!(slash.headers()["location"], "/shop");
+
+    for path in [
+        "/shop/../secret",
+        "/shop/%2e%2e/secret",
+        "/shop/..%2fsecret",
+        "/shop/assets/../../secret",
+        "/shop/assets/%2e%2e/%2e%2e/secret",
+        "/shop/..%5csecret",
+        &format!("/shop/{}/secret", directory.path().display()),
+        "/shop/secret%00.js",
+        "/shop/assets",
+        "/shop/assets/",
+        "/shop/assets/gone.js",
+        "/shopping",
+    ] {
+        let (answer, body) = ask(&world, Method::GET, path, &[]).await;
+        assert!(
+            answer.status().is_client_error(),
+            "{path}: {}",
+            answer.status()
+        );
+        assert!(
+            !String::from_utf8_lossy(&body).contains("a secret"),
+            "{path}"
+        );
+        let caching = answer.headers().get("cache-control");
+        assert!(caching.is_none_or(|caching| caching != KEPT), "{path}");
+    }
 }

@@ -13,6 +13,7 @@ const HTML: &str = include_str!("home.html");
 const TEXT: &str = "\
 OrderFlow: accounts, a catalog with stock, and orders.
 
+  /shop                   the shop in a browser, if it has been built
   /docs                   the API to read and to try, in a browser
   /openapi.json           the same for programs: OpenAPI 3.1
   /.well-known/jwks.json  the public keys that tokens are signed with

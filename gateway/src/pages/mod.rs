@@ -5,14 +5,14 @@ mod file;
 mod home;
 mod jwks;
 mod probes;
+mod shop;
 
-use axum::{
-    extract::Request,
-    response::{IntoResponse, Response},
-};
+use std::path::Path;
+
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, StatusCode,
+    HeaderMap, HeaderValue, Method, StatusCode, Uri,
     header::{
         ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
     },
@@ -21,6 +21,7 @@ use orderflow_chassis::health::Health;
 use orderflow_identity::KeyRing;
 
 use file::File;
+use shop::Shop;
 
 /// All that a page may load comes from here, scripts and styles only from files, and nobody may frame it.
 const CONTENT_POLICY: HeaderValue = HeaderValue::from_static(
@@ -30,15 +31,17 @@ const CONTENT_POLICY: HeaderValue = HeaderValue::from_static(
 
 /// What the pages show.
 pub(crate) struct Pages {
+    shop: Shop,
     openapi: File,
     keys: KeyRing,
     health: Health,
 }
 
 impl Pages {
-    /// With this description of the API.
-    pub(crate) fn new(openapi: String, keys: KeyRing, health: Health) -> Self {
+    /// With this description of the API, and the shop from this folder.
+    pub(crate) fn new(openapi: String, keys: KeyRing, health: Health, shop: &Path) -> Self {
         Self {
+            shop: Shop::new(shop),
             openapi: File::new("application/json", openapi),
             keys,
             health,
@@ -46,9 +49,14 @@ impl Pages {
     }
 
     /// The answer to a request for a page.
-    pub(crate) fn answer(&self, request: &Request) -> Option<Response> {
-        let mut response = self.page(request)?;
-        match *request.method() {
+    pub(crate) async fn answer(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Option<Response> {
+        let mut response = self.page(uri.path(), headers).await?;
+        match *method {
             Method::GET | Method::HEAD => {}
             _ => response = only_get(),
         }
@@ -62,15 +70,17 @@ impl Pages {
     }
 
     /// The page of this path, if it is one of these.
-    fn page(&self, request: &Request) -> Option<Response> {
-        let headers = request.headers();
-        Some(match request.uri().path() {
+    async fn page(&self, path: &str, headers: &HeaderMap) -> Option<Response> {
+        Some(match path {
             "/" => home::answer(headers),
             "/openapi.json" => self.openapi.answer(headers),
             "/.well-known/jwks.json" => jwks::answer(&self.keys),
             "/livez" => probes::live(),
             "/readyz" => probes::ready(&self.health),
-            path => docs::answer(path, headers)?,
+            path => match shop::file(path) {
+                Some(file) => self.shop.answer(file, headers).await,
+                None => docs::answer(path, headers)?,
+            },
         })
     }
 }

@@ -85,6 +85,7 @@ async fn start_all(
         order_url: urls(&orders),
         service: ServiceIdentity::new("gateway", SERVICE_KEY).unwrap(),
         cors_origins: Origins::default(),
+        shop_dir: "/nowhere".into(),
         limits: Limits::off(),
     };
     adjust(&mut config);
