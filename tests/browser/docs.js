@@ -1,47 +1,12 @@
 // Drives /docs as a person would: registers, logs in, authorizes, offers a product, orders it and looks at the order.
 // Usage: node docs.js <gateway's address> <chromium> <folder for screenshots>
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
+import { launch, tooWide } from "./browser.js";
 
 const [gateway, executablePath, screenshots] = process.argv.slice(2);
 const origin = `http://${gateway}`;
-const profile = mkdtempSync(join(tmpdir(), "orderflow-browser-"));
-const browser = await chromium.launchPersistentContext(profile, {
-  executablePath,
-  headless: true,
-  viewport: { width: 1280, height: 900 },
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-  ],
-});
-browser.setDefaultTimeout(20_000);
-
-// Whatever the page does that it must not.
-const wrong = [];
-browser.on("request", (request) => {
-  const url = new URL(request.url());
-  if (url.protocol !== "data:" && url.origin !== origin) wrong.push(`a request to ${url}`);
-});
-browser.on("console", (message) => {
-  if (message.type() === "error") wrong.push(`an error: ${message.text()}`);
-});
-browser.on("weberror", (error) => wrong.push(`an exception: ${error.error()}`));
-await browser.exposeFunction("violation", (what) => wrong.push(`against the content security policy: ${what}`));
-await browser.addInitScript(() =>
-  addEventListener("securitypolicyviolation", (event) =>
-    violation(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`),
-  ),
-);
-
+const { browser, wrong, close } = await launch(executablePath, [origin]);
 const page = await browser.newPage();
 
 // Opens an operation, fills it in, executes it and gives the answer.
@@ -66,15 +31,8 @@ async function call(id, { body, parameters = {}, stay = false } = {}, status = 2
   return answer;
 }
 
-// What is wider than the window.
 async function fits() {
-  const wide = await page.evaluate(() => {
-    if (document.documentElement.scrollWidth <= innerWidth) return [];
-    const all = [...document.querySelectorAll("body *")];
-    const name = (element) => `${element.tagName}.${element.className}`;
-    return all.filter((element) => element.getBoundingClientRect().right > innerWidth).map(name);
-  });
-  assert.deepEqual(wide, [], "the page is wider than a phone");
+  assert.deepEqual(await tooWide(page), [], "the page is wider than a phone");
 }
 
 try {
@@ -133,6 +91,5 @@ try {
   await page.screenshot({ path: join(screenshots, "failed.png"), fullPage: true }).catch(() => {});
   throw error;
 } finally {
-  await browser.close();
-  rmSync(profile, { recursive: true, force: true });
+  await close();
 }
