@@ -67,7 +67,12 @@ impl fmt::Display for Verdict<'_> {
             orders.len()
         )?;
         let mut violations: Vec<_> = self.violations.iter().collect();
-        violations.sort_by_key(|violation| self.history(violation).len());
+        // What is wrong with a product follows from what is wrong with orders, as a rule.
+        violations.sort_by_key(|violation| {
+            let history = self.history(violation);
+            let is_order = |attempt: &&Attempt| matches!(attempt.call, Call::Place { .. });
+            (!history.iter().any(is_order), history.len())
+        });
         for violation in violations.iter().take(TOLD) {
             self.write_violation(f, violation)?;
         }
