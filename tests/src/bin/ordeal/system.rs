@@ -10,10 +10,7 @@ use std::{
 };
 
 use mongodb::{Client, bson::doc};
-use orderflow_chassis::{
-    channel::{self, Tls},
-    health,
-};
+use orderflow_chassis::health;
 use orderflow_cli::{
     audit::{Audit, Databases, History, Report, progress_bar},
     secrets,
@@ -21,7 +18,7 @@ use orderflow_cli::{
 use orderflow_mongod::{Node, Options, ReplicaSet};
 use orderflow_testkit::{Condition, Link};
 use tokio::time::{Instant, sleep, timeout};
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::{
     Problem,
@@ -31,6 +28,8 @@ use crate::{
 
 /// How long it may take to become ready.
 const READY: Duration = Duration::from_secs(60);
+/// How often clients ask whether their connection is there, and how long they wait for the answer.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How often a node of MongoDB is started again before it is given up.
 const RESTARTS: usize = 3;
 
@@ -121,9 +120,15 @@ impl System {
         let gateways = programs().filter(|who| who.program == "gateway");
         let connect = |to| {
             let address = self.links[&Way { from: None, to }].address();
-            let uri = format!("http://{address}");
-            let uri = uri.parse().expect("an address is a URI");
-            channel::lazy(channel::endpoint(&uri, &Tls::default()), address)
+            Endpoint::from_shared(format!("http://{address}"))
+                .expect("an address is a URI")
+                .connect_timeout(Duration::from_secs(2))
+                .tcp_nodelay(true)
+                // As a client should: else one that fell silent is waited for until the kernel gives up.
+                .http2_keep_alive_interval(KEEP_ALIVE)
+                .keep_alive_timeout(KEEP_ALIVE)
+                .keep_alive_while_idle(true)
+                .connect_lazy()
         };
         gateways.map(connect).collect()
     }
