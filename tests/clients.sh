@@ -9,7 +9,7 @@ languages=("$@")
 [ $# -gt 0 ] || mapfile -t languages < <(cd clients && printf '%s\n' */ | tr -d /)
 passed=0 failed=0 skipped=0
 
-# attempt <name> <command…>: runs it, and counts how it ended; 77 stands for an absent toolchain.
+# attempt <name> <command…>: runs it, and counts how it ended; 77 stands for an absent toolchain, 124 is that of timeout.
 attempt() {
   local name=$1 status=0
   shift
@@ -23,7 +23,7 @@ attempt() {
 }
 
 for language in "${languages[@]}"; do
-  attempt "$language: check" "clients/$language/check.sh"
+  attempt "$language: check" timeout 600 "clients/$language/check.sh"
 done
 
 # Where a browser's page may be served.
@@ -46,7 +46,7 @@ END
 # tell <name> <program>: its transcript is to be the expected one.
 tell() {
   local status=0
-  "$2" "http://$gateway" >"$transcripts/$1" || status=$?
+  timeout 300 "$2" "http://$gateway" >"$transcripts/$1" || status=$?
   [ $status = 0 ] || [ $status = 77 ] || { cat "$transcripts/$1"; return $status; }
   [ $status = 77 ] && return 77
   diff "$transcripts/expected" "$transcripts/$1"

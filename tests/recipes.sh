@@ -21,7 +21,7 @@ done
 # The streams that run on, and where each of them writes to.
 calls=() told=()
 stop() {
-  [[ $? == 0 ]] || tail -n 40 "$directory/said"
+  [[ $? == 0 ]] || tail -n 40 "$directory/said" || true
   for call in "${calls[@]}"; do kill "$call" 2>/dev/null || true; done
   stop_system
 }

@@ -25,7 +25,7 @@ vite=$client/node_modules/.bin/vite
 VITE_GATEWAY=http://$gateway "$vite" build --logLevel warn --outDir "$directory/shop" --emptyOutDir
 "$vite" preview --logLevel warn --outDir "$directory/shop" --host 127.0.0.1 --port "$port" --strictPort &
 elsewhere=$!
-trap 'kill "$elsewhere"; stop_system' EXIT
+trap 'kill "$elsewhere" 2>/dev/null || true; stop_system' EXIT
 
 cd "$repository"
 timeout 300 node tests/browser/shop.js "http://$gateway/shop" "$gateway" "$browser" "$screenshots/gateway"
