@@ -39,10 +39,21 @@ func DetailsOf(err error) Details {
 }
 
 // IsOutcomeUnknown says whether the call may have done its work in spite of this error. Any other error is definite: it has
-// done nothing.
+// done nothing, in none of its attempts. Of an earlier call under the same request id only FAILED_PRECONDITION, ALREADY_EXISTS
+// and INVALID_ARGUMENT say so, too.
 func IsOutcomeUnknown(err error) bool {
 	switch status.Code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Aborted, codes.Canceled, codes.Unknown, codes.Internal:
+		return true
+	default:
+		return false
+	}
+}
+
+// settles says whether nothing has been done under the request id, nor will be, whatever became of earlier attempts.
+func settles(err error) bool {
+	switch status.Code(err) {
+	case codes.FailedPrecondition, codes.AlreadyExists, codes.InvalidArgument:
 		return true
 	default:
 		return false

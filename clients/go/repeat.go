@@ -46,18 +46,30 @@ func (r repeat) unary(
 	}
 	ctx, cancel := within(ctx, r.timeout)
 	defer cancel()
+	var unknown error // What the last attempt said that may have done its work.
 	for delay := r.firstDelay; ; delay = min(2*delay, r.lastDelay) {
 		attempt, cancel := context.WithTimeout(ctx, r.attemptTimeout)
 		err := invoke(attempt, method, request, reply, conn, options...)
 		cancel()
 		retry := DetailsOf(err).RetryInfo
-		if err == nil || ctx.Err() != nil || retry == nil && !IsOutcomeUnknown(err) {
-			return err
+		if err == nil {
+			return nil
+		}
+		if IsOutcomeUnknown(err) {
+			unknown = err
+		}
+		// Not every refusal of this attempt says what became of those before: they may have done it all the same.
+		answer := err
+		if unknown != nil && !settles(err) {
+			answer = unknown
+		}
+		if ctx.Err() != nil || retry == nil && !IsOutcomeUnknown(err) {
+			return answer
 		}
 		// Anything between nothing and the delay, so that clients who failed together do not come back together.
 		wait := retry.GetRetryDelay().AsDuration() + rand.N(delay)
 		if deadline, _ := ctx.Deadline(); time.Until(deadline) <= wait {
-			return err
+			return answer
 		}
 		select {
 		case <-time.After(wait):

@@ -120,6 +120,32 @@ func TestWhatTheServerAsksForIsRepeated(t *testing.T) {
 	}
 }
 
+func TestWhatAnEarlierAttemptMayHaveDoneIsNotForgotten(t *testing.T) {
+	s := serve(t)
+	client := s.client(t, quick)
+	lost := status.Error(codes.Unavailable, "lost")
+	later, err := status.New(codes.ResourceExhausted, "busy").WithDetails(
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Hour)},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, last := range []error{status.Error(codes.Unauthenticated, "no"), later.Err()} {
+		ids := s.refuse(lost, last)
+		_, err := client.Orders.CreateOrder(t.Context(), &orderv1.CreateOrderRequest{})
+		if !IsOutcomeUnknown(err) || len(*ids) != 2 {
+			t.Errorf("%v: %d attempts, %v", last, len(*ids), err)
+		}
+	}
+	for _, code := range []codes.Code{codes.FailedPrecondition, codes.AlreadyExists, codes.InvalidArgument} {
+		s.refuse(lost, status.Error(code, "no"))
+		_, err := client.Orders.CreateOrder(t.Context(), &orderv1.CreateOrderRequest{})
+		if status.Code(err) != code {
+			t.Errorf("%s: %v", code, err)
+		}
+	}
+}
+
 func TestAttemptsThatHangAreGivenUp(t *testing.T) {
 	s := serve(t)
 	client := s.client(t, quick)

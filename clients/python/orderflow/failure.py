@@ -68,5 +68,21 @@ _UNKNOWN_OUTCOMES = {
 
 
 def is_outcome_unknown(error: aio.AioRpcError) -> bool:
-    """Whether the call may have done its work in spite of this error. Any other error is definite: it has done nothing."""
+    """Whether the call may have done its work in spite of this error.
+
+    Any other error is definite: it has done nothing, in none of its attempts. Of an earlier call under the same `request_id`
+    only FAILED_PRECONDITION, ALREADY_EXISTS and INVALID_ARGUMENT say so, too.
+    """
     return error.code() in _UNKNOWN_OUTCOMES
+
+
+_SETTLING = {
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.INVALID_ARGUMENT,
+}
+
+
+def settles(error: aio.AioRpcError) -> bool:
+    """Whether nothing has been done under the `request_id`, nor will be, whatever became of earlier attempts."""
+    return error.code() in _SETTLING

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from grpc import aio
 
 from .call_details import changed
-from .failure import failure, is_outcome_unknown
+from .failure import failure, is_outcome_unknown, settles
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -55,6 +55,8 @@ class Repeated(aio.UnaryUnaryClientInterceptor):
         timeout = client_call_details.timeout
         deadline = now() + (self._repeat.timeout if timeout is None else timeout)
         delay = self._repeat.first_delay
+        unknown: aio.AioRpcError | None = None
+        """What the last attempt said that may have done its work."""
         while True:
             attempt = min(deadline - now(), self._repeat.attempt_timeout)
             try:
@@ -62,13 +64,17 @@ class Repeated(aio.UnaryUnaryClientInterceptor):
                 await call
                 return call
             except aio.AioRpcError as error:
+                if is_outcome_unknown(error):
+                    unknown = error
+                # Not every refusal of this attempt says what became of those before: they may have done it all the same.
+                answer = error if unknown is None or settles(error) else unknown
                 retry_delay = failure(error).retry_delay
                 if retry_delay is None and not is_outcome_unknown(error):
-                    raise
+                    raise answer
                 # Anything between nothing and the delay, so that clients who failed together do not come back together.
                 wait = random.uniform(0, delay) + (retry_delay.total_seconds() if retry_delay else 0)
                 if now() + wait >= deadline:
-                    raise
+                    raise answer
             await asyncio.sleep(wait)
             delay = min(delay * 2, self._repeat.last_delay)
 

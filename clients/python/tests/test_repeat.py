@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import RetryInfo
 from grpc import aio
 
+from orderflow import is_outcome_unknown
 from orderflow.order.v1.order_service_pb2 import CreateOrderRequest
 from orderflow.repeat import Repeat
 
@@ -89,6 +90,32 @@ class RepeatTest(ServerTest):
             await self.create_order()
         self.assertIs(raised.exception.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
         self.assertEqual(len(self.server.request_ids), 1)
+
+    async def test_what_an_earlier_attempt_may_have_done_is_not_forgotten(self) -> None:
+        lost: tuple[grpc.StatusCode, Sequence[Message]] = (grpc.StatusCode.UNAVAILABLE, [])
+        late = RetryInfo(retry_delay=Duration(seconds=3600))
+        refusals: list[tuple[grpc.StatusCode, Sequence[Message]]] = [
+            (grpc.StatusCode.UNAUTHENTICATED, []),
+            (grpc.StatusCode.RESOURCE_EXHAUSTED, [late]),
+        ]
+        for last in refusals:
+            with self.subTest(last):
+                self.refuse(lost, last)
+                with self.assertRaises(aio.AioRpcError) as raised:
+                    await self.create_order()
+                self.assertTrue(is_outcome_unknown(raised.exception))
+                self.assertEqual(len(self.server.request_ids), 2)
+
+        for code in (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            grpc.StatusCode.ALREADY_EXISTS,
+            grpc.StatusCode.INVALID_ARGUMENT,
+        ):
+            with self.subTest(code):
+                self.refuse(lost, (code, []))
+                with self.assertRaises(aio.AioRpcError) as raised:
+                    await self.create_order()
+                self.assertIs(raised.exception.code(), code)
 
 
 class ImpatientRepeatTest(ServerTest):

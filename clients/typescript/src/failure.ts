@@ -57,11 +57,19 @@ const UNKNOWN_OUTCOMES = new Set([
 ]);
 
 /**
- * Whether the call may have done its work in spite of this error. Any other error is definite: it has done nothing.
+ * Whether the call may have done its work in spite of this error. Any other error is definite: it has done nothing, in none
+ * of its attempts. Of an earlier call under the same `requestId` only those say so, too, that settle it.
  *
  * An error without any header was made on this side, whatever its code: the connection broke or an answer was cut off.
  */
 export function isOutcomeUnknown(thrown: unknown): boolean {
   const error = ConnectError.from(thrown);
   return UNKNOWN_OUTCOMES.has(error.code) || error.metadata.keys().next().done === true;
+}
+
+const SETTLING = new Set([Code.FailedPrecondition, Code.AlreadyExists, Code.InvalidArgument]);
+
+/** Whether nothing has been done under the `requestId`, nor will be, whatever became of earlier attempts. */
+export function settles(thrown: unknown): boolean {
+  return SETTLING.has(ConnectError.from(thrown).code) && !isOutcomeUnknown(thrown);
 }

@@ -1,7 +1,7 @@
 /** What is the same in Node and in browsers. `connect` is in ./node.js and ./web.js. */
 export { Code, ConnectError, type CallOptions } from "@connectrpc/connect";
 
-export { failure, isOutcomeUnknown, type Failure } from "./failure.js";
+export { failure, isOutcomeUnknown, settles, type Failure } from "./failure.js";
 export { OrderFlow, type Options } from "./orderflow.js";
 export { newRequestId, type RepeatOptions } from "./repeat.js";
 export type { Credentials } from "./session.js";

@@ -7,7 +7,7 @@ import {
 } from "@bufbuild/protobuf";
 import type { CallOptions } from "@connectrpc/connect";
 
-import { failure, isOutcomeUnknown } from "./failure.js";
+import { failure, isOutcomeUnknown, settles } from "./failure.js";
 import { pause } from "./pause.js";
 
 /** How a call is sent again. */
@@ -49,15 +49,20 @@ export function repeated<I extends DescMessage, O>(
     // As in Connect, 0 is no deadline at all; so one that has just passed must not become 0.
     const totalMs = callOptions.timeoutMs ?? options.timeoutMs;
     const deadline = totalMs > 0 ? Date.now() + totalMs : Infinity;
+    // What the last attempt has thrown that may have done its work.
+    let unknown: unknown;
     for (let delayMs = options.firstDelayMs; ; delayMs = Math.min(delayMs * 2, options.lastDelayMs)) {
       const timeoutMs = Math.max(Math.min(options.attemptTimeoutMs, deadline - Date.now()), 1);
       try {
         return await call(request as MessageInitShape<I>, { ...callOptions, timeoutMs });
       } catch (error) {
+        if (isOutcomeUnknown(error)) unknown = error;
+        // Not every refusal of this attempt says what became of those before: they may have done it all the same.
+        const answer = settles(error) ? error : (unknown ?? error);
         const { retryDelayMs } = failure(error);
-        if (retryDelayMs === undefined && !isOutcomeUnknown(error)) throw error;
+        if (retryDelayMs === undefined && !isOutcomeUnknown(error)) throw answer;
         // When there is no time for another attempt, this is the answer.
-        if (Date.now() + (retryDelayMs ?? 0) + delayMs >= deadline) throw error;
+        if (Date.now() + (retryDelayMs ?? 0) + delayMs >= deadline) throw answer;
         await pause(retryDelayMs ?? 0, delayMs, callOptions.signal);
       }
     }

@@ -9,6 +9,7 @@ import {
   Code,
   ConnectError,
   CreateOrderRequestSchema,
+  isOutcomeUnknown,
   type CreateOrderRequest,
   type CreateOrderResponse,
 } from "../src/index.js";
@@ -73,6 +74,26 @@ overBoth("who is asked to try again does", async (start) => {
   await shop.orders.createOrder({ lines: LINES });
   assert.equal(sent.length, 2);
   assert.equal(sent[0]?.requestId, sent[1]?.requestId);
+});
+
+overBoth("what an earlier attempt may have done is not forgotten", async (start) => {
+  const lost = () => new ConnectError("lost", Code.Unavailable);
+  const retryInfo = { desc: RetryInfoSchema, value: { retryDelay: { seconds: 3_600n } } };
+  const refusals = [
+    new ConnectError("no", Code.Unauthenticated),
+    new ConnectError("too many", Code.ResourceExhausted, undefined, [retryInfo]),
+  ];
+  for (const last of refusals) {
+    const { sent, services } = failing(lost(), last);
+    const shop = await start(services, FAST);
+    await assert.rejects(shop.orders.createOrder({ lines: LINES }), isOutcomeUnknown);
+    assert.equal(sent.length, 2, last.message);
+  }
+  for (const code of [Code.FailedPrecondition, Code.AlreadyExists, Code.InvalidArgument]) {
+    const { services } = failing(lost(), new ConnectError("no", code));
+    const shop = await start(services, FAST);
+    await assert.rejects(shop.orders.createOrder({ lines: LINES }), { code });
+  }
 });
 
 overBoth("products and stock are repeated like orders", async (start) => {
