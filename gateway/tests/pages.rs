@@ -200,6 +200,7 @@ async fn the_shop_is_there_once_it_is_built_and_nothing_beside_it() {
         "/shop/..%5csecret",
         &format!("/shop/{}/secret", directory.path().display()),
         "/shop/secret%00.js",
+        &format!("/shop/{}", "a".repeat(256)),
         "/shop/assets",
         "/shop/assets/",
         "/shop/assets/gone.js",

@@ -26,6 +26,9 @@ use crate::{
 #[derive(Clone, Default)]
 pub struct Tls(Option<TlsConnector>);
 
+/// The one protocol that is spoken.
+const H2: &[u8] = b"h2";
+
 /// The bytes of a connection.
 pub type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
@@ -57,8 +60,13 @@ impl Tls {
             if ca.is_empty() {
                 return Err("is missing, and a service is at https://".to_owned());
             }
-            let shown = (!certificate.is_empty() && !key.is_empty())
-                .then_some((certificate.as_ref(), key.as_ref()));
+            let shown = match (certificate.is_empty(), key.is_empty()) {
+                (true, true) => None,
+                (false, false) => Some((certificate.as_ref(), key.as_ref())),
+                _ => {
+                    return Err("takes both TLS_CLIENT_CERT and TLS_CLIENT_KEY, or none".to_owned());
+                }
+            };
             let client = client(ca.as_ref(), shown);
             let client = client.map_err(|error| orderflow_contract::status::chain(&error))?;
             Ok(Self(Some(Arc::new(client).into())))
@@ -71,13 +79,20 @@ impl Tls {
         let stream = TcpStream::connect(address).await?;
         // Calls are small: waiting to send more at once only makes them late.
         stream.set_nodelay(true)?;
-        match &self.0 {
-            Some(connector) if is_https(url) => {
-                let stream = connector.connect(name(url)?, stream).await?;
-                Ok(Either::Right(Box::new(stream)))
-            }
-            _ => Ok(Either::Left(stream)),
+        if !is_https(url) {
+            return Ok(Either::Left(stream));
         }
+        let connector = self.0.as_ref().ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "nobody is known who certifies it",
+            )
+        })?;
+        let stream = connector.connect(name(url)?, stream).await?;
+        if stream.get_ref().1.alpn_protocol() != Some(H2) {
+            return Err(io::Error::other("it does not speak HTTP/2"));
+        }
+        Ok(Either::Right(Box::new(stream)))
     }
 }
 
@@ -95,7 +110,7 @@ fn client(ca: &Path, shown: Option<(&Path, &Path)>) -> Result<ClientConfig, serv
         }
         None => client.with_no_client_auth(),
     };
-    client.alpn_protocols = vec![b"h2".to_vec()];
+    client.alpn_protocols = vec![H2.to_vec()];
     Ok(client)
 }
 

@@ -17,7 +17,9 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use orderflow_chassis::channel::Tls;
+use orderflow_contract::deadline::{self, GRPC_TIMEOUT};
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 use tower::Service;
 
@@ -80,7 +82,7 @@ impl Connection {
     }
 
     /// Makes a call. What was not sent, because the other side had just ended the connection, goes over a new one.
-    pub(crate) async fn call(
+    pub(crate) async fn send(
         &self,
         mut request: Request<Body>,
     ) -> Result<Response<Incoming>, Failed> {
@@ -122,12 +124,39 @@ impl Shared {
 
     fn connect(&self) -> Connecting {
         let connecting = connect(self.address, self.url.clone(), self.tls.clone());
-        let connecting = timeout(self.patience, connecting).map(|made| match made {
-            Ok(made) => made.map_err(|error| NotConnected(error.into())),
-            Err(late) => Err(NotConnected(Arc::new(late))),
+        // A task of its own: it gets on also when all who wait for it have gone.
+        let connecting = AbortOnDropHandle::new(tokio::spawn(timeout(self.patience, connecting)));
+        let connecting = connecting.map(|made| match made {
+            Ok(Ok(made)) => made.map_err(|error| NotConnected(error.into())),
+            Ok(Err(late)) => Err(NotConnected(Arc::new(late))),
+            Err(panicked) => Err(NotConnected(Arc::new(panicked))),
         });
         connecting.boxed().shared()
     }
+}
+
+/// A call of a generated client: it ends when it says that it should, whatever becomes of it on the other side.
+pub(crate) fn of_client<F>(
+    request: Request<Body>,
+    call: impl FnOnce(Request<Body>) -> F,
+) -> BoxFuture<'static, Result<Response<Body>, Status>>
+where
+    F: Future<Output = Result<Response<Incoming>, Failed>> + Send + 'static,
+{
+    let limit = request.headers().get(GRPC_TIMEOUT);
+    let limit = limit
+        .map(|limit| deadline::read(limit.as_bytes()))
+        .transpose();
+    let call = call(request);
+    Box::pin(async move {
+        let answer = match limit? {
+            None => call.await,
+            Some(limit) => timeout(limit, call)
+                .await
+                .map_err(|_| deadline::exceeded())?,
+        };
+        Ok(answer?.map(Body::new))
+    })
 }
 
 /// For generated clients.
@@ -142,7 +171,10 @@ impl Service<Request<Body>> for Connection {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let connection = self.clone();
-        Box::pin(async move { Ok(Self::call(&connection, request).await?.map(Body::new)) })
+        of_client(
+            request,
+            |request| async move { connection.send(request).await },
+        )
     }
 }
 
@@ -230,7 +262,7 @@ mod tests {
     async fn call(connection: &Connection) -> Result<(), Failed> {
         let request = Request::post("http://gateway/a.Service/Method");
         let request = request.body(Body::empty()).unwrap();
-        connection.call(request).await.map(drop)
+        connection.send(request).await.map(drop)
     }
 
     #[tokio::test]
@@ -250,6 +282,26 @@ mod tests {
             call(&connection).await.unwrap();
         }
         assert!(connections.load(Relaxed) > 10);
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_waiting_for_a_connection_leaves_it_to_the_next() {
+        let (listener, connection) = listener().await;
+        let gone = timeout(Duration::ZERO, call(&connection)).await;
+        gone.unwrap_err();
+        let connections = serve(listener, usize::MAX);
+        call(&connection).await.unwrap();
+        assert_eq!(connections.load(Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_call_of_a_generated_client_ends_in_its_time() {
+        // It accepts, and says nothing.
+        let (_listener, mut connection) = listener().await;
+        let request = Request::post("http://gateway/a.Service/Method").header(GRPC_TIMEOUT, "50m");
+        let request = request.body(Body::empty()).unwrap();
+        let status = Service::call(&mut connection, request).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
     }
 
     #[tokio::test]

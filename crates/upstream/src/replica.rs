@@ -22,7 +22,7 @@ use tonic_health::pb::{
 };
 use tower::Service;
 
-use crate::connection::{Connection, Failed};
+use crate::connection::{Connection, Failed, of_client};
 
 /// With [`PROBE_EVERY`] this makes two seconds until a replica that fell silent is known to be.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -95,7 +95,7 @@ impl Replica {
         &self,
         request: Request<Body>,
     ) -> impl Future<Output = Result<Response<Incoming>, Failed>> + Send {
-        self.connection.call(request).inspect_err(|_| {
+        self.connection.send(request).inspect_err(|_| {
             self.stands(Standing::InDoubt);
             self.doubted.notify_one();
         })
@@ -182,7 +182,10 @@ impl Service<Request<Body>> for Lease {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let replica = self.replica.clone();
-        Box::pin(async move { Ok(replica.call(request).await?.map(Body::new)) })
+        of_client(
+            request,
+            |request| async move { replica.call(request).await },
+        )
     }
 }
 

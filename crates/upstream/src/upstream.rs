@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 use tower::Service;
 
-use crate::{Budget, Choice, Lease, Refused, Standing, replica::Replica};
+use crate::{Budget, Choice, Lease, Refused, Standing, connection::of_client, replica::Replica};
 
 /// How often names are looked up.
 const LOOK_UP_EVERY: Duration = Duration::from_secs(5);
@@ -130,8 +130,10 @@ impl Service<Request<Body>> for Upstream {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let lease = self.pick(&[]);
-        Box::pin(async move { Ok(lease?.call(request).await?.map(Body::new)) })
+        match self.pick(&[]) {
+            Ok(lease) => of_client(request, |request| async move { lease.call(request).await }),
+            Err(refused) => Box::pin(async move { Err(refused.into()) }),
+        }
     }
 }
 

@@ -173,4 +173,6 @@ async fn wrong_files_are_reported_at_the_start() {
             .contains("both TLS_CERT and TLS_KEY")
     );
     assert!(wrong("TLS_CA", "").await.contains("TLS_CA: is missing"));
+    // Half of what is shown to others would be nothing, and be noticed at the first call.
+    assert!(wrong("TLS_CLIENT_KEY", "").await.contains("or none"));
 }
