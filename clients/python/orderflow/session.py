@@ -99,11 +99,21 @@ class Session:
         )
 
     async def authorize(self, details: aio.ClientCallDetails) -> tuple[aio.ClientCallDetails, Token | None]:
-        """Puts the token on a call that needs one."""
-        token = await self.token() if needs_token(details.method) else None
+        """Puts the token on a call that needs one. Waiting for it is part of the call's time."""
+        if not needs_token(details.method):
+            return details, None
+        now = asyncio.get_running_loop().time
+        begun = now()
+        try:
+            async with asyncio.timeout(details.timeout):
+                token = await self.token()
+        except TimeoutError as error:
+            said = "no token in time"
+            raise aio.AioRpcError(grpc.StatusCode.DEADLINE_EXCEEDED, aio.Metadata(), aio.Metadata(), said) from error
         if token is None:
             return details, None
-        return changed(details, metadata=("authorization", f"Bearer {token.value}")), token
+        left = None if details.timeout is None else details.timeout - (now() - begun)
+        return changed(details, timeout=left, metadata=("authorization", f"Bearer {token.value}")), token
 
 
 # Two classes: an interceptor that implements both kinds of call is taken by a channel for one of them alone.

@@ -4,6 +4,7 @@ import grpc
 from grpc import aio
 
 from orderflow.catalog.v1.catalog_service_pb2 import ListProductsRequest
+from orderflow.user.v1.user_service_pb2 import GetMeRequest
 
 from .server import Context, ServerTest, nothing, refuse
 
@@ -80,6 +81,31 @@ class SessionTest(ServerTest):
         self.assertEqual(self.server.sent[-1], ("GetMe", "Bearer token-2"))
         await self.get_me()
         self.assertEqual(self.server.sent[-1], ("GetMe", None))
+
+    async def test_a_timeout_is_for_the_wait_for_a_token_too(self) -> None:
+        asked, answer = asyncio.Event(), asyncio.Event()
+
+        async def wait(context: Context) -> None:
+            asked.set()
+            await answer.wait()
+
+        self.server.login = wait
+        session = self.client._session
+        session._token = None
+        with self.assertRaises(aio.AioRpcError) as raised:
+            await asyncio.wait_for(self.client.users.GetMe(GetMeRequest(), timeout=0.05), timeout=20)
+        self.assertIs(raised.exception.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
+        # The login goes on, and the next call waits for it.
+        await asked.wait()
+        details = aio.ClientCallDetails("/orderflow.user.v1.UserService/GetMe", 60, None, None, None)
+        waiting = asyncio.create_task(session.authorize(details))
+        answer.set()
+        authorized, token = await waiting
+        self.assertEqual(token and token.value, "token-2")
+        # What is left of its time is the call's.
+        assert authorized.timeout is not None
+        self.assertLess(authorized.timeout, 60)
+        self.assertGreater(authorized.timeout, 0)
 
     async def test_signing_in_says_what_is_wrong(self) -> None:
         with self.assertRaises(aio.AioRpcError) as raised:
