@@ -2,7 +2,7 @@
 # Whether the generated code is fresh, vet, the unit tests.
 set -euo pipefail
 cd "$(dirname "$0")"
-go version 2>/dev/null || { echo 'needs go 1.26, or one that can fetch it' >&2; exit 77; }
+go list -m >/dev/null 2>&1 || { echo 'needs go 1.26, or one that can fetch it' >&2; exit 77; }
 
 if command -v npx >/dev/null; then
   fresh=../../target/clients/go

@@ -2,7 +2,7 @@
 # Tells the flow to a gateway: flow.sh ADDRESS
 set -euo pipefail
 cd "$(dirname "$0")"
-go version >&2 || { echo 'needs go 1.26, or one that can fetch it' >&2; exit 77; }
+go list -m >/dev/null 2>&1 || { echo 'needs go 1.26, or one that can fetch it' >&2; exit 77; }
 program=../../target/clients/go/flow
 go build -o "$program" ./flow
 exec "$program" "${1:-${ORDERFLOW_ADDRESS:?}}" ../flow.json

@@ -5,4 +5,4 @@ cd "$(dirname "$0")"
 source ./install.sh
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome) || { echo 'chromium is absent' >&2; exit 77; }
 npx --no-install tsc >&2
-node build/flow/browser.js "$1" ../flow.json "$browser"
+node build/flow/browser.js "${1:-${ORDERFLOW_ADDRESS:?}}" ../flow.json "$browser"

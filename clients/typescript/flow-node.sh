@@ -4,4 +4,4 @@ set -euo pipefail
 cd "$(dirname "$0")"
 source ./install.sh
 npx --no-install tsc >&2
-node build/flow/node.js "$1" ../flow.json
+node build/flow/node.js "${1:-${ORDERFLOW_ADDRESS:?}}" ../flow.json
