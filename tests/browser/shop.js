@@ -157,6 +157,24 @@ async function choosing(buyer, pieces) {
   await heading(buyer, "Cart");
 }
 
+/** What is being typed stays when the list comes in. */
+async function typing(buyer) {
+  const list = "**/orderflow.catalog.v1.CatalogService/ListProducts";
+  let letGo;
+  const isTyped = new Promise((resolve) => (letGo = resolve));
+  await buyer.route(list, async (route) => {
+    await isTyped;
+    await route.continue();
+  });
+  await buyer.goto(shop);
+  await heading(buyer, "Shop");
+  await fill(buyer, { Search: "Copper" });
+  letGo();
+  await see(buyer, lamp);
+  assert.equal(await buyer.getByLabel("Search", { exact: true }).inputValue(), "Copper");
+  await buyer.unroute(list);
+}
+
 async function ordering(buyer) {
   await buyer.goto(shop);
   await heading(buyer, "Shop");
@@ -181,6 +199,7 @@ async function shipping(buyer, seller) {
   await seller.getByRole("navigation", { name: "Selling" }).getByRole("link", { name: "Orders" }).click();
   await see(seller, "Nobody has ordered yet.");
   await look(seller, "no-orders");
+  await typing(buyer);
   await ordering(buyer);
   const sale = seller.getByRole("article").filter({ hasText: lamp });
   await sale.locator("[data-status=PENDING]").waitFor();

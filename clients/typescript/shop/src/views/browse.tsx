@@ -1,3 +1,5 @@
+import { useLayoutEffect, useRef } from "preact/hooks";
+
 import { add, isUnsettled } from "../cart.ts";
 import { orderflow, type Product } from "../gateway.ts";
 import { usePages } from "../loading.ts";
@@ -31,6 +33,11 @@ export function Browse() {
     },
     [words, order, inStock],
   );
+  // What is being typed is not drawn over when the list comes in, only when there is another search.
+  const typed = useRef<HTMLInputElement>(null);
+  useLayoutEffect(() => {
+    if (typed.current) typed.current.value = words;
+  }, [words]);
   const search = (form: HTMLFormElement) => go(address(new FormData(form)));
   return (
     <Page title="Shop">
@@ -45,7 +52,7 @@ export function Browse() {
         <label class="unseen" for="search">
           Search
         </label>
-        <input id="search" type="search" name="q" placeholder="Lamp, copper, tea …" maxLength={200} value={words} />
+        <input ref={typed} id="search" type="search" name="q" placeholder="Lamp, copper, tea …" maxLength={200} />
         <button type="submit" class="primary">
           Search
         </button>
