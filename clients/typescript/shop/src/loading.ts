@@ -53,9 +53,12 @@ export function usePages<T>(
   load: (pageToken: string, signal: AbortSignal) => Promise<Page<T>>,
   keys: readonly unknown[],
 ): Pages<T> {
-  const first = useLoaded((signal) => load("", signal), keys);
   const [isLoadingMore, setLoadingMore] = useState(false);
   const [failed, setFailed] = useState<Problem>();
+  const first = useLoaded((signal) => {
+    setFailed(undefined);
+    return load("", signal);
+  }, keys);
   const before = first.value;
   const more = async () => {
     if (!before) return;

@@ -81,8 +81,13 @@ const RANK: Record<OrderStatus, number> = {
   [OrderStatus.CANCELLED]: 3,
 };
 
+/** What only a later contract knows gives way to whatever is known. */
+function rank({ status }: Order): number {
+  return RANK[status] ?? RANK[OrderStatus.UNSPECIFIED];
+}
+
 function isLater(order: Order, before: Order): boolean {
-  return RANK[order.status] >= RANK[before.status];
+  return rank(order) >= rank(before);
 }
 
 function tell(side: OrderSide, before: Order | undefined, order: Order): void {

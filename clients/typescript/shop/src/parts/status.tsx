@@ -9,15 +9,21 @@ const STATUSES: Record<OrderStatus, [name: string, symbol: string]> = {
   [OrderStatus.CANCELLED]: ["Cancelled", "×"],
 };
 
+/** What only a later contract knows is UNSPECIFIED here. */
+function known(status: OrderStatus): OrderStatus {
+  return status in STATUSES ? status : OrderStatus.UNSPECIFIED;
+}
+
 export function statusName(status: OrderStatus): string {
-  return STATUSES[status][0];
+  return STATUSES[known(status)][0];
 }
 
 /** Where an order stands: by a word and a symbol, and only then by a colour. */
 export function Badge({ status }: { status: OrderStatus }) {
-  const [name, symbol] = STATUSES[status];
+  const [name, symbol] = STATUSES[known(status)];
+  const code = OrderStatus[known(status)];
   return (
-    <span class={`badge ${OrderStatus[status].toLowerCase()}`} data-status={OrderStatus[status]}>
+    <span class={`badge ${code.toLowerCase()}`} data-status={code}>
       <span aria-hidden="true">{symbol}</span> {name}
     </span>
   );
