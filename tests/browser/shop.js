@@ -265,9 +265,19 @@ async function losing(buyer) {
   assert.ok(reached > 1, "it was sent again by itself");
   // A reload forgets who is signed in, but not what was sent.
   await buyer.reload();
-  await follow(buyer, "Sign in to order");
-  await fill(buyer, { "E-mail": `bora-${run}@example.com`, Password: PASSWORD });
-  await press(buyer.getByRole("form"), "Sign in");
+  const signIn = async (name) => {
+    await follow(buyer, "Sign in to order");
+    await fill(buyer, { "E-mail": `${name}-${run}@example.com`, Password: PASSWORD });
+    await press(buyer.getByRole("form"), "Sign in");
+  };
+  // Under another name it would be another order.
+  await signIn("selin");
+  await see(buyer, /somebody else has sent it/);
+  assert.equal(await buyer.getByRole("button", { name: "Send it again" }).count(), 0);
+  await look(buyer, "cart-of-somebody-else");
+  await press(buyer, "Sign out");
+  await buyer.getByRole("link", { name: /^Cart/ }).click();
+  await signIn("bora");
   await press(buyer, "Send it again");
   await heading(buyer, "Order");
   await follow(buyer, "Orders");

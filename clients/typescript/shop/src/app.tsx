@@ -138,7 +138,7 @@ function Account() {
     );
   }
   const leave = () => {
-    cart.empty();
+    if (!cart.isAnothers.value) cart.empty();
     signOut();
     go(href());
   };

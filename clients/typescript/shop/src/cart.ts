@@ -2,9 +2,10 @@
 // outcome is not known, so that it is never placed twice.
 import { computed, effect, signal } from "@preact/signals";
 
-import { Code, failure, newRequestId, orderflow, type Order, type Product } from "./gateway.ts";
+import { failure, newRequestId, orderflow, settles, type Order, type Product } from "./gateway.ts";
 import { sums, type Amount } from "./money.ts";
 import { problem, type Problem } from "./problem.ts";
+import { user } from "./session.ts";
 
 export interface Line {
   productId: string;
@@ -24,12 +25,13 @@ export interface Refusal {
 
 interface Cart {
   lines: Line[];
-  /** Of the order that has been sent and whose outcome is not known. The lines must stay as they are. */
-  unsettled: string | undefined;
+  /** The order that has been sent and whose outcome is not known, and who sent it. The lines must stay as they are. */
+  unsettled: { requestId: string; userId: string } | undefined;
 }
 
 const KEY = "orderflow.cart";
-const MAX_QUANTITY = 10_000;
+/** Of one line of an order. */
+export const MAX_QUANTITY = 10_000;
 /** How long one press of the button tries. */
 const PLACING_MS = 15_000;
 
@@ -37,6 +39,11 @@ const cart = signal<Cart>(read());
 
 export const lines = computed(() => cart.value.lines);
 export const isUnsettled = computed(() => cart.value.unsettled !== undefined);
+/** Whether whoever is signed in now did not send it: for them it would be another order. */
+export const isAnothers = computed(() => {
+  const { unsettled } = cart.value;
+  return unsettled !== undefined && user.value !== undefined && unsettled.userId !== user.value.id;
+});
 export const totals = computed(() =>
   sums(lines.value.map(({ price, quantity }) => ({ ...price, minorUnits: price.minorUnits * BigInt(quantity) }))),
 );
@@ -47,7 +54,12 @@ export const placingProblem = signal<Problem | undefined>(undefined);
 
 effect(() => {
   const bigints = (_: string, value: unknown) => (typeof value === "bigint" ? value.toString() : value);
-  sessionStorage.setItem(KEY, JSON.stringify(cart.value, bigints));
+  const kept = JSON.stringify(cart.value, bigints);
+  try {
+    sessionStorage.setItem(KEY, kept);
+  } catch {
+    // Where nothing can be kept, the cart lives as long as the page.
+  }
 });
 
 function read(): Cart {
@@ -126,34 +138,36 @@ function pardon(productId: string): void {
 }
 
 const REFUSED = "Not all of it can be had. Nothing was ordered.";
-/** Codes after which it is known that this order was not made and will not be, whatever became of earlier attempts. */
-const SETTLING = new Set([Code.FailedPrecondition, Code.AlreadyExists, Code.InvalidArgument]);
 
 /** Places the order, or sends it again, always under the same id until its outcome is known. */
 export async function place(): Promise<Order | undefined> {
-  if (isPlacing.value) return undefined;
-  const requestId = cart.value.unsettled ?? newRequestId();
-  cart.value = { ...cart.value, unsettled: requestId };
+  const buyer = user.value;
+  if (isPlacing.value || !buyer || isAnothers.value) return undefined;
+  const requestId = cart.value.unsettled?.requestId ?? newRequestId();
+  cart.value = { ...cart.value, unsettled: { requestId, userId: buyer.id } };
   isPlacing.value = true;
   placingProblem.value = undefined;
   refusals.value = new Map();
+  const leave = new AbortController();
+  const unsubscribe = user.subscribe((now) => now?.id === buyer.id || leave.abort());
   try {
     const request = {
       requestId,
       lines: lines.value.map(({ productId, quantity, price }) => ({ productId, quantity, expectedUnitPrice: price })),
     };
-    const { order } = await orderflow.orders.createOrder(request, { timeoutMs: PLACING_MS });
+    const { order } = await orderflow.orders.createOrder(request, { timeoutMs: PLACING_MS, signal: leave.signal });
     empty();
     return order;
   } catch (error) {
-    placingProblem.value = problem(error);
-    if (SETTLING.has(failure(error).code)) {
+    if (!leave.signal.aborted) placingProblem.value = problem(error);
+    if (settles(error)) {
       cart.value = { ...cart.value, unsettled: undefined };
       refusals.value = await explain(error);
       if (refusals.value.size > 0) placingProblem.value = { ...problem(error), text: REFUSED };
     }
     return undefined;
   } finally {
+    unsubscribe();
     isPlacing.value = false;
   }
 }

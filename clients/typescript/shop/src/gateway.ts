@@ -29,9 +29,3 @@ async function* observed<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
 }
 
 export const orderflow = connect(import.meta.env.VITE_GATEWAY || location.origin, { interceptors: [liveness] });
-
-/** For a request that must have its effect once. Not randomUUID, which pages without TLS do not have. */
-export function newRequestId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}

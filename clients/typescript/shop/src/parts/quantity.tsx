@@ -1,7 +1,6 @@
 import { useId } from "preact/hooks";
 
-/** Of one line of an order. */
-const MOST = 10_000;
+import { MAX_QUANTITY } from "../cart.ts";
 
 interface QuantityProps {
   /** What it is a number of. */
@@ -16,7 +15,7 @@ export function Quantity({ of, value, isDisabled = false, onChange }: QuantityPr
   const id = useId();
   const onInput = (input: HTMLInputElement) => {
     const wanted = input.valueAsNumber;
-    if (Number.isInteger(wanted) && wanted >= 1 && wanted <= MOST) onChange(wanted);
+    if (Number.isInteger(wanted) && wanted >= 1 && wanted <= MAX_QUANTITY) onChange(wanted);
     else input.value = String(value);
   };
   return (
@@ -35,7 +34,7 @@ export function Quantity({ of, value, isDisabled = false, onChange }: QuantityPr
         type="number"
         inputMode="numeric"
         min={1}
-        max={MOST}
+        max={MAX_QUANTITY}
         value={value}
         disabled={isDisabled}
         onChange={(event) => onInput(event.currentTarget)}
@@ -43,7 +42,7 @@ export function Quantity({ of, value, isDisabled = false, onChange }: QuantityPr
       <button
         type="button"
         aria-label={`One more of ${of}`}
-        disabled={isDisabled || value >= MOST}
+        disabled={isDisabled || value >= MAX_QUANTITY}
         onClick={() => onChange(value + 1)}
       >
         +

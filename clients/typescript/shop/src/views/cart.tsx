@@ -108,6 +108,7 @@ function Wrong({ text, children }: { text: string; children?: ComponentChildren 
 function Summary() {
   const isPlacing = cart.isPlacing.value;
   const isUnsettled = cart.isUnsettled.value && !isPlacing;
+  const isAnothers = cart.isAnothers.value;
   const place = async () => {
     const order = await cart.place();
     if (!order) return;
@@ -123,16 +124,24 @@ function Summary() {
         </p>
       ))}
       <Alert problem={cart.placingProblem.value} />
-      {isUnsettled && (
+      {isUnsettled && isAnothers && (
+        <p>
+          It is not known whether this order has been placed, and somebody else has sent it. To send it again, sign in as
+          they did.
+        </p>
+      )}
+      {isUnsettled && !isAnothers && (
         <p>
           It is not known whether your order has been placed. Send it again: if it has been, it will not be placed
           twice. Before you give it up, look among <a href={href("orders")}>your orders</a>.
         </p>
       )}
       {user.value ? (
-        <button type="button" class="primary" aria-disabled={isPlacing} onClick={place}>
-          {isPlacing ? "Placing your order…" : isUnsettled ? "Send it again" : "Place the order"}
-        </button>
+        !isAnothers && (
+          <button type="button" class="primary" aria-disabled={isPlacing} onClick={place}>
+            {isPlacing ? "Placing your order…" : isUnsettled ? "Send it again" : "Place the order"}
+          </button>
+        )
       ) : (
         <a class="button primary" href={`${href("sign-in")}?then=cart`}>
           Sign in to order
