@@ -5,4 +5,5 @@ cd "$(dirname "$0")"
 for program in javac mvn; do
   command -v $program >/dev/null || { echo "$program is absent" >&2; exit 77; }
 done
+[[ $(mvn --version) =~ Java\ version:\ ([0-9]+) ]] && ((BASH_REMATCH[1] >= 17)) || { echo 'needs JDK 17 or later' >&2; exit 77; }
 exec mvn --batch-mode --no-transfer-progress clean verify
