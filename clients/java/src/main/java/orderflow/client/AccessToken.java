@@ -12,6 +12,8 @@ import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import io.grpc.StatusException;
 import io.grpc.protobuf.ProtoMethodDescriptorSupplier;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
@@ -29,44 +31,64 @@ final class AccessToken extends CallCredentials {
     LoginResponse call() throws StatusException;
   }
 
-  /** A token, and when it is to be renewed, and expires, by the clock. */
-  private record Token(String text, long stale, long expired) {}
+  /** A token, and when it expires, by the clock. */
+  private record Token(String text, long expired) {}
+
+  /** How long to leave it after a renewal that failed, while the old token is still good. */
+  private static final long PAUSE = TimeUnit.SECONDS.toNanos(5);
 
   /** Which token a call went with. */
   private static final CallOptions.Key<AtomicReference<Token>> SENT = CallOptions.Key.create("orderflow-token");
 
   private final Login login;
   private final LongSupplier nanoClock;
+  private final Executor executor;
   private Token token;
+  /** When the token is to be renewed, by the clock. */
+  private long stale;
+  /** The last login, however many calls wait for it. */
+  private CompletableFuture<Token> renewal = CompletableFuture.completedFuture(null);
 
-  AccessToken(Login login, LongSupplier nanoClock) {
+  /** The executor is for logins, which block. */
+  AccessToken(Login login, LongSupplier nanoClock, Executor executor) {
     this.login = login;
     this.nanoClock = nanoClock;
+    this.executor = executor;
   }
 
+  /** There is one login at a time, and rarely one; it has nothing of the context of the call that came first, since others wait, too. */
+  static void onThreadOfItsOwn(Runnable login) {
+    var thread = new Thread(login, "orderflow-login");
+    thread.setDaemon(true);
+    thread.start();
+  }
+
+  /** Does not block: until there is a token, the call's own deadline and cancellation hold. */
   @Override
   public void applyRequestMetadata(RequestInfo call, Executor executor, MetadataApplier applier) {
     if (isPublic(call.getMethodDescriptor())) {
       applier.apply(new Metadata());
       return;
     }
-    // A login may take a while, and this may be the thread of the network.
-    executor.execute(() -> {
-      try {
-        Token token = token();
-        AtomicReference<Token> sent = call.getCallOptions().getOption(SENT);
-        if (sent != null) {
-          sent.set(token);
-        }
-        Metadata headers = new Metadata();
-        headers.put(AUTHORIZATION, "Bearer " + token.text);
-        applier.apply(headers);
-      } catch (StatusException refused) {
-        applier.fail(unauthenticated(refused.getStatus()).withCause(refused));
-      } catch (RuntimeException broken) {
-        applier.fail(Status.INTERNAL.withDescription("signing in failed").withCause(broken));
+    token().whenComplete((token, failure) -> {
+      if (failure != null) {
+        applier.fail(refusal(failure.getCause()));
+        return;
       }
+      AtomicReference<Token> sent = call.getCallOptions().getOption(SENT);
+      if (sent != null) {
+        sent.set(token);
+      }
+      Metadata headers = new Metadata();
+      headers.put(AUTHORIZATION, "Bearer " + token.text);
+      applier.apply(headers);
     });
+  }
+
+  private static Status refusal(Throwable failure) {
+    return failure instanceof StatusException refused
+        ? unauthenticated(refused.getStatus()).withCause(refused)
+        : Status.INTERNAL.withDescription("signing in failed").withCause(failure);
   }
 
   /** Of a password that can be nobody's, gRPC would make INTERNAL: the code is not one that it expects of credentials. */
@@ -82,24 +104,39 @@ final class AccessToken extends CallCredentials {
         && contract.getMethodDescriptor().getOptions().getExtension(Options.auth).getAccess() == Access.ACCESS_PUBLIC;
   }
 
-  /** The token, new if need be. Whoever comes meanwhile waits for the same login. */
-  private synchronized Token token() throws StatusException {
+  /** The token to send now. As long as the old one is good nobody waits; else everybody waits for the same login. */
+  private synchronized CompletableFuture<Token> token() {
     long now = nanoClock.getAsLong();
-    if (token != null && now - token.stale < 0) {
-      return token;
+    if ((!isGood(now) || now - stale >= 0) && renewal.isDone()) {
+      renewal = CompletableFuture.supplyAsync(this::renew, executor);
     }
+    return isGood(now) ? CompletableFuture.completedFuture(token) : renewal;
+  }
+
+  private boolean isGood(long now) {
+    return token != null && now - token.expired < 0;
+  }
+
+  /** A new token. Nobody is locked out while it waits for the answer. */
+  private Token renew() {
+    // Its life is counted from before the question: it can only be longer.
+    long asked = nanoClock.getAsLong();
     try {
       LoginResponse response = login.call();
-      // The last fifth of its life, a minute at the most, is for renewing it.
       long life = TimeUnit.SECONDS.toNanos(response.getExpiresIn());
+      // The last fifth of its life, a minute at the most, is for renewing it.
       long margin = Math.min(life / 5, TimeUnit.MINUTES.toNanos(1));
-      token = new Token(response.getAccessToken(), now + life - margin, now + life);
-    } catch (StatusException refused) {
-      if (token == null || now - token.expired >= 0) {
-        throw refused;
+      synchronized (this) {
+        stale = asked + life - margin;
+        token = new Token(response.getAccessToken(), asked + life);
+        return token;
       }
+    } catch (StatusException | RuntimeException failure) {
+      synchronized (this) {
+        stale = nanoClock.getAsLong() + PAUSE;
+      }
+      throw new CompletionException(failure);
     }
-    return token;
   }
 
   /** Forgets a token that a call was refused with: it can be revoked, or the key it was signed with withdrawn. */

@@ -49,7 +49,7 @@ public final class OrderFlow implements AutoCloseable {
     } else {
       LoginRequest login = builder.login;
       UserServiceBlockingV2Stub nobody = UserServiceGrpc.newBlockingV2Stub(calls);
-      AccessToken token = new AccessToken(() -> nobody.login(login), System::nanoTime);
+      AccessToken token = new AccessToken(() -> nobody.login(login), System::nanoTime, AccessToken::onThreadOfItsOwn);
       Channel signed = ClientInterceptors.intercept(calls, token.watchingForRefusals());
       users = UserServiceGrpc.newBlockingV2Stub(signed).withCallCredentials(token);
       catalog = CatalogServiceGrpc.newBlockingV2Stub(signed).withCallCredentials(token);

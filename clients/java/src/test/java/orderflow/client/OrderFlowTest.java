@@ -77,6 +77,29 @@ class OrderFlowTest {
   }
 
   @Test
+  void aCallEndsInTimeThoughTheLoginHangs() throws Exception {
+    var silent = new UserServiceGrpc.UserServiceImplBase() {
+      @Override
+      public void login(LoginRequest request, StreamObserver<LoginResponse> answer) {
+        // It never answers.
+      }
+    };
+    try (var shop = new Shop(silent, new Orders());
+        var client = shop.client().login("ada@example.com", "correct horse").deadline(java.time.Duration.ofDays(1)).build()) {
+      for (int i = 0; i < 2; i++) {
+        var late = assertThrows(StatusException.class,
+            () -> client.orders().withDeadlineAfter(300, TimeUnit.MILLISECONDS).getOrder(NUMBERS));
+        assertEquals(Code.DEADLINE_EXCEEDED, late.getStatus().getCode());
+      }
+      while (shop.headers("Login").isEmpty()) {
+        Thread.onSpinWait();
+      }
+      assertEquals(List.of("none"), shop.headers("Login"));
+      assertEquals(List.of(), shop.headers("GetOrder"));
+    }
+  }
+
+  @Test
   void aTokenThatWasRefusedIsNotUsedAgain() throws Exception {
     var orders = new Orders().fail(Code.UNAUTHENTICATED, Orders.reason("TOKEN_INVALID"));
     try (var shop = new Shop(new Shop.Logins(3600), orders);
