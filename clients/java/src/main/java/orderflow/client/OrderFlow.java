@@ -14,8 +14,12 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.TimeUnit;
+import orderflow.catalog.v1.AdjustStockRequest;
+import orderflow.catalog.v1.AdjustStockResponse;
 import orderflow.catalog.v1.CatalogServiceGrpc;
 import orderflow.catalog.v1.CatalogServiceGrpc.CatalogServiceBlockingV2Stub;
+import orderflow.catalog.v1.CreateProductRequest;
+import orderflow.catalog.v1.Product;
 import orderflow.order.v1.CreateOrderRequest;
 import orderflow.order.v1.Order;
 import orderflow.order.v1.OrderServiceGrpc;
@@ -67,7 +71,7 @@ public final class OrderFlow implements AutoCloseable {
     return users;
   }
 
-  /** Products. */
+  /** Products. To create one, or to adjust a stock, {@link #createProduct} and {@link #adjustStock} are the safer ways. */
   public CatalogServiceBlockingV2Stub catalog() {
     return catalog;
   }
@@ -81,12 +85,24 @@ public final class OrderFlow implements AutoCloseable {
    * Places an order exactly once. The request gets a request id if it has none, and is sent again, unchanged, while it is not known
    * what became of it, or where the answer asks for that.
    *
-   * @throws StatusException with a code that is definite, or with the last one when trying was of no use: then the order may exist, and
-   *     a later call with the same request id finds out
+   * @throws StatusException with a code that is definite of all attempts, or, when trying was of no use, with the last one after
+   *     which the order may exist; then a later call with the same request id finds out
    */
   public Order createOrder(CreateOrderRequest request) throws StatusException {
-    CreateOrderRequest named = Retry.named(request);
+    var named = request.toBuilder().setRequestId(Retry.requestId(request.getRequestId())).build();
     return retry.call(() -> orders.createOrder(named)).getOrder();
+  }
+
+  /** Creates a product exactly once, as {@link #createOrder} does an order. */
+  public Product createProduct(CreateProductRequest request) throws StatusException {
+    var named = request.toBuilder().setRequestId(Retry.requestId(request.getRequestId())).build();
+    return retry.call(() -> catalog.createProduct(named)).getProduct();
+  }
+
+  /** Adjusts a stock exactly once, as {@link #createOrder} places an order. */
+  public AdjustStockResponse adjustStock(AdjustStockRequest request) throws StatusException {
+    var named = request.toBuilder().setRequestId(Retry.requestId(request.getRequestId())).build();
+    return retry.call(() -> catalog.adjustStock(named));
   }
 
   /** Ends all calls that are going on, and the connection. */
@@ -127,7 +143,7 @@ public final class OrderFlow implements AutoCloseable {
       return this;
     }
 
-    /** How {@link OrderFlow#createOrder} tries again. */
+    /** How {@link OrderFlow#createOrder} and its like try again. */
     public Builder retry(Retry retry) {
       this.retry = Objects.requireNonNull(retry);
       return this;

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.Duration;
+import com.google.protobuf.Message;
 import com.google.rpc.BadRequest;
 import com.google.rpc.PreconditionFailure;
 import com.google.rpc.RetryInfo;
@@ -14,11 +15,17 @@ import io.grpc.StatusException;
 import io.grpc.stub.StreamObserver;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BiConsumer;
 import java.util.stream.IntStream;
+import orderflow.catalog.v1.AdjustStockRequest;
+import orderflow.catalog.v1.AdjustStockResponse;
 import orderflow.catalog.v1.CatalogServiceGrpc;
+import orderflow.catalog.v1.CreateProductRequest;
+import orderflow.catalog.v1.CreateProductResponse;
 import orderflow.catalog.v1.GetProductRequest;
 import orderflow.catalog.v1.GetProductResponse;
 import orderflow.order.v1.CreateOrderRequest;
@@ -212,19 +219,78 @@ class OrderFlowTest {
     }
   }
 
+  @ParameterizedTest
+  @EnumSource(names = {"UNAUTHENTICATED", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "NOT_FOUND"})
+  void aRefusalDoesNotHideAnEarlierOutcomeThatIsUnknown(Code refusal) throws Exception {
+    var orders = new Orders().fail(Code.UNAVAILABLE).fail(refusal);
+    try (var shop = new Shop(orders); var client = shop.client().retry(AT_ONCE).build()) {
+      var failure = assertThrows(StatusException.class, () -> client.createOrder(CreateOrderRequest.getDefaultInstance()));
+      assertEquals(Code.UNAVAILABLE, failure.getStatus().getCode());
+      assertEquals(refusal, ((StatusException) failure.getSuppressed()[0]).getStatus().getCode());
+      assertEquals(2, orders.requests.size());
+    }
+  }
+
+  @Test
+  void norDoesOneThatLastsToTheEnd() throws Exception {
+    var busy = new Message[] {Orders.reason("BUSY"), RetryInfo.getDefaultInstance()};
+    var orders = new Orders().fail(Code.DEADLINE_EXCEEDED).fail(Code.RESOURCE_EXHAUSTED, busy).fail(Code.RESOURCE_EXHAUSTED, busy);
+    try (var shop = new Shop(orders); var client = shop.client().retry(AT_ONCE).build()) {
+      var failure = assertThrows(StatusException.class, () -> client.createOrder(CreateOrderRequest.getDefaultInstance()));
+      assertEquals(Code.DEADLINE_EXCEEDED, failure.getStatus().getCode());
+      assertEquals(3, orders.requests.size());
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"FAILED_PRECONDITION", "ALREADY_EXISTS", "INVALID_ARGUMENT"})
+  void whatIsSaidOfTheRequestIdSettlesIt(Code code) throws Exception {
+    var orders = new Orders().fail(Code.UNAVAILABLE).fail(code);
+    try (var shop = new Shop(orders); var client = shop.client().retry(AT_ONCE).build()) {
+      var failure = assertThrows(StatusException.class, () -> client.createOrder(CreateOrderRequest.getDefaultInstance()));
+      assertEquals(code, failure.getStatus().getCode());
+    }
+  }
+
+  @Test
+  void productsAndStocksAreSentAgainToo() throws Exception {
+    var products = new Products();
+    try (var shop = new Shop(products); var client = shop.client().retry(AT_ONCE).build()) {
+      client.createProduct(CreateProductRequest.getDefaultInstance());
+      client.adjustStock(AdjustStockRequest.getDefaultInstance());
+      for (List<String> ids : List.of(products.created, products.adjusted)) {
+        assertEquals(2, ids.size());
+        assertEquals(36, ids.get(0).length());
+        assertEquals(ids.get(0), ids.get(1));
+      }
+    }
+  }
+
+  @Test
+  void whoIsInterruptedIsNotAskedAgain() throws Exception {
+    theCallerGivesUp((caller, context) -> caller.interrupt());
+  }
+
   @Test
   void whoCancelsIsNotAskedAgain() throws Exception {
+    theCallerGivesUp((caller, context) -> context.cancel(null));
+  }
+
+  /** While it waits, for a day, to be asked again. */
+  private static void theCallerGivesUp(BiConsumer<Thread, Context.CancellableContext> givingUp) throws Exception {
     var orders = new Orders().fail(Code.UNAVAILABLE).fail(Code.UNAVAILABLE);
     var slow = new Retry(3, java.time.Duration.ofDays(1), java.time.Duration.ofDays(1));
     try (var shop = new Shop(orders); var client = shop.client().retry(slow).build()) {
       var ended = new CompletableFuture<StatusException>();
-      var caller = new Thread(() -> ended.complete(
-          assertThrows(StatusException.class, () -> client.createOrder(CreateOrderRequest.getDefaultInstance()))));
+      Context.CancellableContext context = Context.current().withCancellation();
+      var caller = new Thread(context.wrap(() -> {
+        ended.complete(assertThrows(StatusException.class, () -> client.createOrder(CreateOrderRequest.getDefaultInstance())));
+      }));
       caller.start();
       while (caller.getState() != Thread.State.TIMED_WAITING || orders.requests.isEmpty()) {
         Thread.onSpinWait();
       }
-      caller.interrupt();
+      givingUp.accept(caller, context);
       assertEquals(Code.UNAVAILABLE, ended.get().getStatus().getCode());
       assertEquals(1, orders.requests.size());
     }
@@ -293,11 +359,35 @@ class OrderFlowTest {
     OrderFlow.at("https://shop.example").build().close();
   }
 
-  /** Products for everybody. */
+  /** Products for everybody; each of the first attempts to write fails. */
   private static final class Products extends CatalogServiceGrpc.CatalogServiceImplBase {
+    /** The request ids, as they came. */
+    final List<String> created = new CopyOnWriteArrayList<>();
+    final List<String> adjusted = new CopyOnWriteArrayList<>();
+
     @Override
     public void getProduct(GetProductRequest request, StreamObserver<GetProductResponse> answer) {
       answer.onNext(GetProductResponse.getDefaultInstance());
+      answer.onCompleted();
+    }
+
+    @Override
+    public void createProduct(CreateProductRequest request, StreamObserver<CreateProductResponse> answer) {
+      write(created, request.getRequestId(), CreateProductResponse.getDefaultInstance(), answer);
+    }
+
+    @Override
+    public void adjustStock(AdjustStockRequest request, StreamObserver<AdjustStockResponse> answer) {
+      write(adjusted, request.getRequestId(), AdjustStockResponse.getDefaultInstance(), answer);
+    }
+
+    private static <A> void write(List<String> ids, String id, A response, StreamObserver<A> answer) {
+      ids.add(id);
+      if (ids.size() == 1) {
+        answer.onError(Orders.failure(Code.UNAVAILABLE));
+        return;
+      }
+      answer.onNext(response);
       answer.onCompleted();
     }
   }
