@@ -37,10 +37,11 @@ impl Condition {
     /// On a connection that was made after the others had been stranded, if they are.
     fn holds_back(self, direction: Direction, is_new: bool) -> bool {
         match self {
-            Self::Silent => true,
+            // What was held back must not slip through in the moment in which the connection is lost.
+            Self::Silent | Self::Cut => true,
             Self::Mute => direction == Direction::Back,
             Self::Stranded => !is_new,
-            Self::Whole | Self::Slow(_) | Self::Cut => false,
+            Self::Whole | Self::Slow(_) => false,
         }
     }
 }
@@ -117,7 +118,9 @@ async fn connect(
 ) {
     let is_new = *is.borrow() == Condition::Stranded;
     let target = async {
-        let opens = |condition: &Condition| !condition.holds_back(Direction::There, true);
+        let opens = |condition: &Condition| {
+            *condition == Condition::Cut || !condition.holds_back(Direction::There, true)
+        };
         is.wait_for(opens).await.ok()?;
         let target = *target.read().unwrap();
         TcpStream::connect(target).await.ok()
@@ -155,10 +158,11 @@ async fn carry_both(
     let back = carry(from_server, to_client, is.clone(), passes(Direction::Back));
     let mut cut = is;
     tokio::select! {
-        carried = async { tokio::try_join!(there, back) } => carried.map(drop),
+        biased;
         _ = cut.wait_for(|condition| *condition == Condition::Cut) => {
             Err(io::ErrorKind::ConnectionReset.into())
         }
+        carried = async { tokio::try_join!(there, back) } => carried.map(drop),
     }
 }
 
