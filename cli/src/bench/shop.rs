@@ -7,7 +7,7 @@ use mongodb::{
     Database,
     bson::{Document, doc},
 };
-use orderflow_contract::Id;
+use orderflow_contract::{Id, status::is_definite};
 use orderflow_proto::{
     catalog::v1::{
         CreateProductRequest, GetProductRequest, catalog_service_client::CatalogServiceClient,
@@ -17,7 +17,7 @@ use orderflow_proto::{
     user::v1::{LoginRequest, RegisterRequest, user_service_client::UserServiceClient},
 };
 use tonic::{
-    Code, Request, Status,
+    Request, Status,
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
@@ -270,19 +270,6 @@ impl Client for OrderClient {
             }
         }
     }
-}
-
-/// The codes that say for certain that nothing was made.
-fn is_definite(code: Code) -> bool {
-    !matches!(
-        code,
-        Code::Unavailable
-            | Code::DeadlineExceeded
-            | Code::Aborted
-            | Code::Cancelled
-            | Code::Unknown
-            | Code::Internal
-    )
 }
 
 /// Somebody who looks at products.

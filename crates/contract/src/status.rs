@@ -120,6 +120,20 @@ pub fn internal(cause: &dyn Error) -> Status {
     Status::with_error_details(Code::Internal, "internal error", details)
 }
 
+/// Whether an error with this code says for certain that the attempt made nothing: by the contract, what a caller need not ask about
+/// again.
+pub fn is_definite(code: Code) -> bool {
+    !matches!(
+        code,
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Aborted
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::Internal
+    )
+}
+
 /// An error and its sources on one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

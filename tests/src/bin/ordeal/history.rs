@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use orderflow_contract::Id;
+use orderflow_contract::{Id, status::is_definite};
 use orderflow_proto::order::v1::OrderStatus;
 use orderflow_testkit::Refusal;
 use serde::Serialize;
@@ -92,19 +92,6 @@ impl Outcome {
             false => Self::Unknown(code, reason),
         }
     }
-}
-
-/// By the contract: the codes that say for certain that nothing was made.
-fn is_definite(code: Code) -> bool {
-    !matches!(
-        code,
-        Code::Unavailable
-            | Code::DeadlineExceeded
-            | Code::Aborted
-            | Code::Cancelled
-            | Code::Unknown
-            | Code::Internal
-    )
 }
 
 impl History {
