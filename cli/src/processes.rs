@@ -100,20 +100,17 @@ impl Processes {
     }
 }
 
-/// Starts one at a free port, told where the others are.
-fn start(
-    program: &'static str,
+/// What starts a program at a free port, with these settings and nobody else's, and the address that it will listen at. It is killed
+/// when its child is dropped.
+pub fn command(
+    program: &str,
     settings: &HashMap<String, String>,
-    others: &[(&str, SocketAddr)],
-) -> io::Result<Process> {
+) -> io::Result<(Command, SocketAddr)> {
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let urls = others
-        .iter()
-        .map(|(name, address)| (*name, format!("http://{address}")));
-    let child = Command::new(std::env::current_exe()?)
+    let mut command = Command::new(std::env::current_exe()?);
+    command
         .env_clear()
         .envs(settings)
-        .envs(urls)
         .env(PROGRAM, program)
         .env(
             format!("{}_LISTEN", program.to_uppercase()),
@@ -122,12 +119,27 @@ fn start(
         .env("LOG_FORMAT", "json")
         // No .env of anybody's.
         .current_dir("/")
-        .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
         // Ctrl-C is for this process, which ends them in its own time.
         .process_group(0)
-        .kill_on_drop(true)
+        .kill_on_drop(true);
+    Ok((command, address))
+}
+
+/// Starts one at a free port, told where the others are.
+fn start(
+    program: &'static str,
+    settings: &HashMap<String, String>,
+    others: &[(&str, SocketAddr)],
+) -> io::Result<Process> {
+    let urls = others
+        .iter()
+        .map(|(name, address)| (*name, format!("http://{address}")));
+    let (mut command, address) = command(program, settings)?;
+    let child = command
+        .envs(urls)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()?;
     Ok(Process {
         program,

@@ -1,17 +1,15 @@
-//! Any one program of the system, for tests that kill processes: `NODE=order node …` is `orderflow-order …`.
+//! Any one program of the system, for tests that kill processes: `ORDERFLOW_PROGRAM=order node …` is `orderflow-order …`.
 
 use std::process::ExitCode;
 
+use orderflow_cli::processes;
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    // By the environment, since each program reads its own command line.
-    match std::env::var("NODE").as_deref() {
-        Ok("user") => orderflow_user::main().await,
-        Ok("catalog") => orderflow_catalog::main().await,
-        Ok("order") => orderflow_order::main().await,
-        Ok("gateway") => orderflow_gateway::main().await,
-        _ => {
-            eprintln!("NODE must be user, catalog, order or gateway");
+    match processes::as_told().await {
+        Some(ended) => ended,
+        None => {
+            eprintln!("{} is not set", processes::PROGRAM);
             ExitCode::FAILURE
         }
     }

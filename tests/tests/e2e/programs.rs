@@ -9,7 +9,7 @@ use std::{
 };
 
 use orderflow_chassis::health;
-use orderflow_cli::secrets;
+use orderflow_cli::{processes, secrets};
 use orderflow_contract::Id;
 use orderflow_proto::order::v1::ListOrdersRequest;
 use orderflow_testkit::{Person, Refusal, eventually, mongo_url};
@@ -46,7 +46,7 @@ pub(crate) fn command(program: &str, settings: &HashMap<String, String>) -> Comm
         .env_clear()
         // Nothing but what the test says: no .env of a developer's.
         .current_dir(std::env::temp_dir())
-        .env("NODE", program)
+        .env(processes::PROGRAM, program)
         .envs(settings)
         .stdin(Stdio::null())
         .kill_on_drop(true);

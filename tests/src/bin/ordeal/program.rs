@@ -4,7 +4,6 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{self, Read},
-    net::TcpListener,
     os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::{ExitStatus, Stdio},
@@ -12,11 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use orderflow_cli::processes::PROGRAM;
+use orderflow_cli::processes;
 use orderflow_testkit::Link;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
-    process::{Child, ChildStdin, Command},
+    process::{Child, ChildStdin},
     sync::Mutex,
     time::timeout,
 };
@@ -67,25 +66,10 @@ impl Program {
         if let Some(Running { child, .. }) = &mut *running {
             child.kill().await?;
         }
-        // Its old port may be somebody's outgoing connection by now.
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let listen = format!("{}_LISTEN", self.who.program.to_uppercase());
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let mut child = Command::new(std::env::current_exe()?)
-            .env_clear()
-            .envs(&self.settings)
-            .env(PROGRAM, self.who.program)
-            .env(listen, address.to_string())
-            .env("LOG_FORMAT", "json")
-            // No .env of anybody's.
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(log)
-            // Ctrl-C is for this process, which ends them in its own time.
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()?;
+        // Its old port may be somebody's outgoing connection by now.
+        let (mut command, address) = processes::command(self.who.program, &self.settings)?;
+        let mut child = command.stdin(Stdio::piped()).stderr(log).spawn()?;
         let _stdin = child.stdin.take();
         *running = Some(Running {
             child,
