@@ -8,8 +8,7 @@ use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
     rustls::{
-        ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::InvalidDnsNameError,
-        pki_types::ServerName,
+        ClientConfig, crypto::aws_lc_rs, pki_types::InvalidDnsNameError, pki_types::ServerName,
     },
 };
 use tokio_util::either::Either;
@@ -18,7 +17,7 @@ use crate::{
     config::{ServiceUrls, Settings},
     serve::{
         self,
-        tls::{certificates, key},
+        tls::{authorities, certificates, key},
     },
 };
 
@@ -97,13 +96,9 @@ impl Tls {
 }
 
 fn client(ca: &Path, shown: Option<(&Path, &Path)>) -> Result<ClientConfig, serve::Error> {
-    let mut authorities = RootCertStore::empty();
-    for authority in certificates(ca)? {
-        authorities.add(authority)?;
-    }
     let client = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(authorities);
+        .with_root_certificates(authorities(ca)?);
     let mut client = match shown {
         Some((chain, key_path)) => {
             client.with_client_auth_cert(certificates(chain)?, key(key_path)?)?

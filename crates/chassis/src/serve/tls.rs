@@ -139,11 +139,7 @@ impl Files {
         let server = match &self.client_ca {
             None => server.with_no_client_auth(),
             Some(path) => {
-                let mut authorities = RootCertStore::empty();
-                for authority in certificates(path)? {
-                    authorities.add(authority)?;
-                }
-                let authorities = Arc::new(authorities);
+                let authorities = Arc::new(authorities(path)?);
                 let clients = WebPkiClientVerifier::builder_with_provider(authorities, provider);
                 server.with_client_cert_verifier(clients.build()?)
             }
@@ -164,6 +160,14 @@ impl Files {
 
 pub(crate) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| Error::File(path.to_owned(), error))
+}
+
+pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, Error> {
+    let mut authorities = RootCertStore::empty();
+    for authority in certificates(path)? {
+        authorities.add(authority)?;
+    }
+    Ok(authorities)
 }
 
 pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
