@@ -1,12 +1,15 @@
 //! What was begun is finished, by whoever is there.
 
-use mongodb::bson::{Document, doc};
+use mongodb::{
+    Collection,
+    bson::{Document, doc},
+};
 use orderflow_contract::Id;
 use orderflow_proto::{
     catalog::v1::{GetProductRequest, ListUnsettledRequest},
-    order::v1::{GetOrderRequest, OrderStatus},
+    order::v1::{GetOrderRequest, Order, OrderStatus},
 };
-use orderflow_testkit::{World, eventually};
+use orderflow_testkit::{Person, World, eventually};
 
 use crate::inventory::{inventory, item, reserve};
 
@@ -26,11 +29,7 @@ async fn a_reservation_becomes_an_order_though_nobody_asks_again() {
     .await;
 
     for (id, quantity) in [(one, 2), (other, 3)] {
-        let order = eventually("the order", async || {
-            let get = GetOrderRequest { id: id.to_string() };
-            admin.orders().get_order(get).await.ok()?.into_inner().order
-        })
-        .await;
+        let order = appears(&admin, id).await;
         assert_eq!(order.status(), OrderStatus::Pending);
         assert_eq!(order.lines[0].quantity, quantity);
         assert_eq!(order.lines[0].product_name, tea.name);
@@ -93,15 +92,25 @@ async fn a_cancellation_left_half_way_is_finished() {
     assert_eq!(tea.stock, 10);
 }
 
+async fn journal(world: &World) -> Collection<Document> {
+    world.database("catalog").await.collection("journal")
+}
+
+/// An order that nobody asks for but us.
+async fn appears(admin: &Person, id: Id) -> Order {
+    eventually("the order", async || {
+        let get = GetOrderRequest { id: id.to_string() };
+        admin.orders().get_order(get).await.ok()?.into_inner().order
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_bad_entry_of_the_journal_holds_up_no_other() {
     let world = World::start().await;
     let (ada, admin) = (world.person("ada").await, world.admin().await);
     let tea = ada.product().stock(10).create().await;
-    let journal = world
-        .database("catalog")
-        .await
-        .collection::<Document>("journal");
+    let journal = journal(&world).await;
     journal
         .insert_one(doc! { "orders": ["not an id"] })
         .await
@@ -110,13 +119,7 @@ async fn a_bad_entry_of_the_journal_holds_up_no_other() {
     let order = Id::random();
     reserve(&inventory(&world).await, vec![item(order, &[(&tea, 1)])]).await;
 
-    eventually("the order behind it", async || {
-        let get = GetOrderRequest {
-            id: order.to_string(),
-        };
-        admin.orders().get_order(get).await.ok()
-    })
-    .await;
+    appears(&admin, order).await;
     // Settled are those that were understood.
     eventually("the bad ones alone", async || {
         (journal.count_documents(doc! {}).await.unwrap() == 2).then_some(())
@@ -129,10 +132,7 @@ async fn pages_of_bad_and_fat_entries_hide_none_behind_them() {
     let world = World::start().await;
     let (ada, admin) = (world.person("ada").await, world.admin().await);
     let tea = ada.product().stock(10).create().await;
-    let journal = world
-        .database("catalog")
-        .await
-        .collection::<Document>("journal");
+    let journal = journal(&world).await;
     // More than a page of those that cannot be read, and one that is more than a page by itself, of orders that nobody knows.
     let bad = (0..60).map(|_| doc! { "orders": 7 });
     journal.insert_many(bad).await.unwrap();
@@ -144,13 +144,7 @@ async fn pages_of_bad_and_fat_entries_hide_none_behind_them() {
     let order = Id::random();
     reserve(&inventory(&world).await, vec![item(order, &[(&tea, 1)])]).await;
 
-    eventually("the order behind them", async || {
-        let get = GetOrderRequest {
-            id: order.to_string(),
-        };
-        admin.orders().get_order(get).await.ok()
-    })
-    .await;
+    appears(&admin, order).await;
     eventually("an entry less", async || {
         (journal.count_documents(doc! {}).await.unwrap() == 61).then_some(())
     })
