@@ -74,7 +74,8 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: Shutdown) -> R
         own: Own::new(health_server)?,
         relay,
     });
-    let answer = service_fn(move |request| edge.clone().answer(request).map(Ok::<_, Infallible>));
+    let answer =
+        service_fn(move |request| Box::pin(edge.clone().answer(request).map(Ok::<_, Infallible>)));
     let service = ServiceBuilder::new()
         .option_layer(cors::layer(config.cors_origins))
         .service(answer);

@@ -8,20 +8,18 @@ use std::{
 use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Version,
+    HeaderMap, HeaderName, HeaderValue,
     header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, TE, USER_AGENT},
     request::Parts,
 };
 use http_body::{Body as _, Frame};
-use http_body_util::Full;
-use hyper::body::Incoming;
 use orderflow_contract::{
     deadline::{self, Deadline, GRPC_TIMEOUT},
     status,
     trace::TraceId,
 };
 use orderflow_identity::Denied;
-use orderflow_upstream::backoff;
+use orderflow_upstream::{Reply, backoff};
 use tokio::time::{Sleep, sleep, sleep_until};
 use tonic::{Code, Status};
 
@@ -99,7 +97,7 @@ async fn attempts(
     head: &Parts,
     message: &Bytes,
     deadline: Option<Deadline>,
-) -> Result<http::Response<Incoming>, Status> {
+) -> Result<http::Response<Reply>, Status> {
     let upstream = &method.upstream;
     upstream.budget().offered();
     let mut tried = Vec::new();
@@ -113,7 +111,7 @@ async fn attempts(
             (Err(_), Some(last)) => return last,
             (Err(refused), None) => return Err(refused.into()),
         };
-        let answer = replica.call(outgoing(head, message, deadline)).await;
+        let answer = replica.call(|| outgoing(head, deadline), message).await;
         let is_lost = match &answer {
             Ok(answer) => says_unavailable(answer),
             Err(_) => true,
@@ -131,27 +129,22 @@ async fn attempts(
     unreachable!("the last attempt returns")
 }
 
-fn outgoing(
-    head: &Parts,
-    message: &Bytes,
-    deadline: Option<Deadline>,
-) -> http::Request<tonic::body::Body> {
-    let message = Full::new(message.clone());
-    let mut request = http::Request::new(tonic::body::Body::new(message));
+fn outgoing(head: &Parts, deadline: Option<Deadline>) -> http::Request<()> {
+    let mut request = http::Request::new(());
     *request.method_mut() = http::Method::POST;
-    *request.version_mut() = Version::HTTP_2;
     *request.uri_mut() = head.uri.clone();
     *request.headers_mut() = forwarded(&head.headers);
     if let Some(deadline) = deadline {
         let left = deadline::format(deadline.left());
-        let left = HeaderValue::try_from(left).expect("digits and a letter");
+        let mut left = HeaderValue::try_from(left).expect("digits and a letter");
+        left.set_sensitive(true);
         request.headers_mut().insert(GRPC_TIMEOUT, left);
     }
     request
 }
 
 /// An answer that is UNAVAILABLE and nothing else.
-fn says_unavailable(answer: &http::Response<Incoming>) -> bool {
+fn says_unavailable(answer: &http::Response<Reply>) -> bool {
     let code = answer.headers().get("grpc-status");
     code.is_some_and(|code| Code::from_bytes(code.as_bytes()) == Code::Unavailable)
 }
@@ -163,7 +156,8 @@ fn forwarded(received: &HeaderMap) -> HeaderMap {
             headers.append(name, value.clone());
         }
     }
-    // Not to be kept in the tables that headers are compressed by: it has no place there, and would drive everything else out.
+    // Not to be kept in the tables that headers are compressed by, like all that is of one call or one caller: it would drive
+    // everything else out.
     if let Some(token) = headers.get_mut(AUTHORIZATION) {
         token.set_sensitive(true);
     }
@@ -186,14 +180,14 @@ fn unavailable(upstream: &str, trace_id: Option<TraceId>, cause: &dyn std::error
 /// with a status in the trailers.
 struct Answer {
     /// None once it has ended early.
-    body: Option<Incoming>,
+    body: Option<Reply>,
     upstream: &'static str,
     trace_id: Option<TraceId>,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Answer {
-    fn new(body: Incoming, upstream: &'static str, deadline: Option<Deadline>) -> Self {
+    fn new(body: Reply, upstream: &'static str, deadline: Option<Deadline>) -> Self {
         Self {
             body: Some(body),
             upstream,
@@ -243,7 +237,7 @@ impl http_body::Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+        self.body.as_ref().is_none_or(Reply::is_end_stream)
     }
 }
 

@@ -2,33 +2,38 @@ use std::{
     mem,
     net::SocketAddr,
     sync::{Arc, Mutex},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures::{
     FutureExt,
     future::{self, BoxFuture},
 };
-use http::{Request, Response, Uri};
-use hyper::{
-    body::Incoming,
-    client::conn::http2::{self, SendRequest},
+use h2::{
+    Ping, PingPong, Reason,
+    client::{Builder, SendRequest},
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use http::{Request, Response, Uri, Version};
+use http_body_util::BodyExt;
 use orderflow_chassis::channel::Tls;
 use orderflow_contract::deadline::{self, GRPC_TIMEOUT};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 use tower::Service;
 
-/// Without an answer to a ping within this time and once more, a peer that vanished without a word would be waited for until the
-/// kernel gives up.
+use crate::reply::Reply;
+
+/// How often the other side is asked for a sign of life, and how long it has to give one: or a peer that vanished without a word
+/// would be waited for until the kernel gives up.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// All calls share the connection: an answer that nobody reads must not take the window of all others with it.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
+/// The largest headers of an answer, all together.
+const MAX_HEADERS: u32 = 16 * 1024;
 
 /// The connection to one server: made when it is first needed, made again when it is lost. Clones share it.
 #[derive(Clone)]
@@ -43,7 +48,7 @@ struct Shared {
     current: Mutex<Option<Connecting>>,
 }
 
-type Connecting = future::Shared<BoxFuture<'static, Result<SendRequest<Body>, NotConnected>>>;
+type Connecting = future::Shared<BoxFuture<'static, Result<SendRequest<Bytes>, NotConnected>>>;
 
 /// Why there is no connection.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -58,7 +63,7 @@ pub enum Failed {
     NotConnected(#[from] NotConnected),
     /// What was sent may have had an effect.
     #[error("the connection was lost")]
-    Lost(#[source] hyper::Error),
+    Lost(#[source] h2::Error),
 }
 
 impl From<Failed> for Status {
@@ -67,6 +72,13 @@ impl From<Failed> for Status {
         status.set_source(Arc::new(failed));
         status
     }
+}
+
+/// What became of a call on one connection.
+enum Unanswered {
+    /// The other side had just ended the connection, or says that it has not looked at the call.
+    Unseen(h2::Error),
+    Failed(Failed),
 }
 
 impl Connection {
@@ -81,27 +93,43 @@ impl Connection {
         }))
     }
 
-    /// Makes a call. What was not sent, because the other side had just ended the connection, goes over a new one.
+    /// Makes a call with this head, whose URL needs no more than a path, and this one message. What the other side has not seen goes
+    /// once more, over a new connection.
     pub(crate) async fn send(
         &self,
-        mut request: Request<Body>,
-    ) -> Result<Response<Incoming>, Failed> {
-        *request.uri_mut() = self.0.at_this_server(mem::take(request.uri_mut()));
-        let mut connection = self.0.established().await?;
-        let mut unsent = match connection.try_send_request(request).await {
-            Ok(answer) => return Ok(answer),
-            Err(unsent) => unsent,
-        };
-        let Some(request) = unsent.take_message() else {
-            return Err(Failed::Lost(unsent.into_error()));
-        };
-        let mut connection = self.0.established().await?;
-        let answer = connection.send_request(request).await;
-        answer.map_err(Failed::Lost)
+        head: impl Fn() -> Request<()>,
+        message: &Bytes,
+    ) -> Result<Response<Reply>, Failed> {
+        for is_last in [false, true] {
+            match self.0.send(head(), message.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(Unanswered::Unseen(error)) if is_last => return Err(Failed::Lost(error)),
+                Err(Unanswered::Unseen(_)) => {}
+                Err(Unanswered::Failed(failed)) => return Err(failed),
+            }
+        }
+        unreachable!("the last one returns")
     }
 }
 
 impl Shared {
+    async fn send(
+        &self,
+        mut head: Request<()>,
+        message: Bytes,
+    ) -> Result<Response<Reply>, Unanswered> {
+        *head.uri_mut() = self.at_this_server(mem::take(head.uri_mut()));
+        *head.version_mut() = Version::HTTP_2;
+        let connected = self.established().await;
+        let mut connection = connected.map_err(|error| Unanswered::Failed(error.into()))?;
+        let sent = connection.send_request(head, false);
+        let (answer, mut body) = sent.map_err(Unanswered::Unseen)?;
+        // Where it goes no more, the answer says why.
+        let _ = body.send_data(message, true);
+        let answer = answer.await.map_err(unanswered)?;
+        Ok(answer.map(Reply::new))
+    }
+
     fn at_this_server(&self, uri: Uri) -> Uri {
         let mut parts = uri.into_parts();
         parts.scheme = self.url.scheme().cloned();
@@ -109,15 +137,19 @@ impl Shared {
         Uri::from_parts(parts).expect("a URL's scheme and authority, and a path")
     }
 
-    async fn established(&self) -> Result<SendRequest<Body>, NotConnected> {
+    async fn established(&self) -> Result<SendRequest<Bytes>, NotConnected> {
         let connecting = {
             let mut current = self.current.lock().expect("no holder of the lock panics");
-            match current.as_ref().map(|there| (there, there.peek())) {
-                Some((_, Some(Ok(there)))) if !there.is_closed() => return Ok(there.clone()),
-                Some((on_its_way, None)) => on_its_way.clone(),
-                // There was none yet, or it was lost, or could not be made.
-                _ => current.insert(self.connect()).clone(),
-            }
+            let on_its_way = match current.as_ref().map(|made| (made, made.peek())) {
+                Some((_, Some(Ok(made)))) => match usable(made) {
+                    Some(made) => return Ok(made),
+                    None => None,
+                },
+                Some((on_its_way, None)) => Some(on_its_way.clone()),
+                Some((_, Some(Err(_)))) | None => None,
+            };
+            // There was none yet, or it was lost, or could not be made.
+            on_its_way.unwrap_or_else(|| current.insert(self.connect()).clone())
         };
         connecting.await
     }
@@ -135,20 +167,42 @@ impl Shared {
     }
 }
 
-/// A call of a generated client: it ends when it says that it should, whatever becomes of it on the other side.
+/// A handle to the connection, unless it has ended or is about to.
+fn usable(connection: &SendRequest<Bytes>) -> Option<SendRequest<Bytes>> {
+    let mut connection = connection.clone();
+    // A new handle is not held up by a call that waits for room: this is ready, or an error.
+    let ready = connection.poll_ready(&mut Context::from_waker(Waker::noop()));
+    matches!(ready, Poll::Ready(Ok(()))).then_some(connection)
+}
+
+/// Where the other side refuses a call, or ends the connection and does not count the call among those that it has seen, HTTP
+/// promises that it has done nothing about it.
+fn unanswered(error: h2::Error) -> Unanswered {
+    let is_refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+    if error.is_remote() && (is_refused || error.is_go_away()) {
+        Unanswered::Unseen(error)
+    } else {
+        Unanswered::Failed(Failed::Lost(error))
+    }
+}
+
+/// A call of a generated client, which takes one message: it ends when it says that it should, whatever becomes of it on the other
+/// side.
 pub(crate) fn of_client<F>(
     request: Request<Body>,
-    call: impl FnOnce(Request<Body>) -> F,
+    call: impl FnOnce(Request<Bytes>) -> F + Send + 'static,
 ) -> BoxFuture<'static, Result<Response<Body>, Status>>
 where
-    F: Future<Output = Result<Response<Incoming>, Failed>> + Send + 'static,
+    F: Future<Output = Result<Response<Reply>, Failed>> + Send + 'static,
 {
     let limit = request.headers().get(GRPC_TIMEOUT);
     let limit = limit
         .map(|limit| deadline::read(limit.as_bytes()))
         .transpose();
-    let call = call(request);
     Box::pin(async move {
+        let (head, body) = request.into_parts();
+        let message = body.collect().await?.to_bytes();
+        let call = call(Request::from_parts(head, message));
         let answer = match limit? {
             None => call.await,
             Some(limit) => timeout(limit, call)
@@ -171,34 +225,58 @@ impl Service<Request<Body>> for Connection {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let connection = self.clone();
-        of_client(
-            request,
-            |request| async move { connection.send(request).await },
-        )
+        of_client(request, |request| async move {
+            let (head, message) = split(request);
+            connection.send(|| head.clone(), &message).await
+        })
     }
+}
+
+/// The head and the message.
+pub(crate) fn split(request: Request<Bytes>) -> (Request<()>, Bytes) {
+    let (head, message) = request.into_parts();
+    (Request::from_parts(head, ()), message)
 }
 
 async fn connect(
     address: SocketAddr,
     url: Uri,
     tls: Tls,
-) -> Result<SendRequest<Body>, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<SendRequest<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
     let stream = tls.connect(&url, address).await?;
-    let (requests, connection) = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
+    let (requests, mut connection) = Builder::new()
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
-        .keep_alive_while_idle(true)
-        .handshake(TokioIo::new(stream))
+        .max_header_list_size(MAX_HEADERS)
+        .enable_push(false)
+        // It counts what comes late for calls that were given up, as attacks, over the whole life of the connection.
+        .max_local_error_reset_streams(None)
+        .handshake(stream)
         .await?;
+    let pings = connection.ping_pong().expect("it is taken once");
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%address, error = &error as &dyn std::error::Error, "a connection was lost");
+        // Whoever still waits for an answer when the connection is dropped learns that it was lost.
+        tokio::select! {
+            ended = connection => if let Err(error) = ended {
+                tracing::debug!(%address, error = &error as &dyn std::error::Error, "a connection was lost");
+            },
+            () = silence(pings) => tracing::debug!(%address, "a connection fell silent"),
         }
     });
     Ok(requests)
+}
+
+/// Waits until the other side gives no sign of life.
+async fn silence(mut pings: PingPong) {
+    loop {
+        sleep(KEEP_ALIVE).await;
+        match timeout(KEEP_ALIVE, pings.ping(Ping::opaque())).await {
+            Ok(Ok(_)) => {}
+            // Its end is known already.
+            Ok(Err(_)) => future::pending().await,
+            Err(_) => return,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -209,7 +287,8 @@ mod tests {
     };
 
     use futures::future::join_all;
-    use hyper::{server, service::service_fn};
+    use hyper::{body::Incoming, server, service::service_fn};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
@@ -260,9 +339,8 @@ mod tests {
     }
 
     async fn call(connection: &Connection) -> Result<(), Failed> {
-        let request = Request::post("http://gateway/a.Service/Method");
-        let request = request.body(Body::empty()).unwrap();
-        connection.send(request).await.map(drop)
+        let head = || Request::post("/a.Service/Method").body(()).unwrap();
+        connection.send(head, &Bytes::new()).await.map(drop)
     }
 
     #[tokio::test]
@@ -282,6 +360,79 @@ mod tests {
             call(&connection).await.unwrap();
         }
         assert!(connections.load(Relaxed) > 10);
+    }
+
+    /// A server that gives the calls it sees these ends, one after another, on as many connections as it takes, and answers those that
+    /// come later; and the number of calls that it has seen.
+    fn end(listener: TcpListener, mut ends: Vec<End>) -> Arc<AtomicUsize> {
+        ends.reverse();
+        let seen = Arc::new(AtomicUsize::new(0));
+        let counted = seen.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((_call, mut answer))) = connection.accept().await {
+                    counted.fetch_add(1, Relaxed);
+                    match ends.pop() {
+                        None => _ = answer.send_response(Response::new(()), true),
+                        Some(End::Reset(reason)) => answer.send_reset(reason),
+                        Some(End::GoAway) => {
+                            connection.abrupt_shutdown(Reason::NO_ERROR);
+                            break;
+                        }
+                        Some(End::Cut) => break,
+                    }
+                }
+            }
+        });
+        seen
+    }
+
+    enum End {
+        Reset(Reason),
+        GoAway,
+        Cut,
+    }
+
+    #[tokio::test]
+    async fn a_call_that_the_other_side_refuses_goes_once_more() {
+        let (listener, connection) = listener().await;
+        let refused = || End::Reset(Reason::REFUSED_STREAM);
+        let seen = end(listener, vec![refused(), refused(), refused()]);
+        let lost = call(&connection).await;
+        assert!(matches!(lost, Err(Failed::Lost(_))), "{lost:?}");
+        assert_eq!(seen.load(Relaxed), 2);
+        call(&connection).await.unwrap();
+        assert_eq!(seen.load(Relaxed), 4);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_may_have_been_seen_does_not() {
+        let (listener, connection) = listener().await;
+        let ends = vec![End::Cut, End::Reset(Reason::INTERNAL_ERROR), End::GoAway];
+        let seen = end(listener, ends);
+        for n in 1..=3 {
+            let lost = call(&connection).await;
+            assert!(matches!(lost, Err(Failed::Lost(_))), "{n}: {lost:?}");
+            assert_eq!(seen.load(Relaxed), n);
+        }
+        call(&connection).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_given_up_is_taken_back() {
+        let (listener, connection) = listener().await;
+        let given_up = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut server = h2::server::handshake(stream).await.unwrap();
+            let (_call, mut answer) = server.accept().await.unwrap().unwrap();
+            tokio::spawn(async move { while server.accept().await.is_some() {} });
+            future::poll_fn(|cx| answer.poll_reset(cx)).await.unwrap()
+        });
+        timeout(Duration::from_millis(200), call(&connection))
+            .await
+            .unwrap_err();
+        assert_eq!(given_up.await.unwrap(), Reason::CANCEL);
     }
 
     #[tokio::test]

@@ -4,10 +4,12 @@ mod budget;
 mod choice;
 mod connection;
 mod replica;
+mod reply;
 mod upstream;
 
 pub use budget::{Budget, backoff};
 pub use choice::{Choice, Refused};
 pub use connection::{Failed, NotConnected};
 pub use replica::{Lease, Standing};
+pub use reply::Reply;
 pub use upstream::Upstream;

@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use futures::{TryFutureExt, future::BoxFuture};
+use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::{Request, Response, Uri};
-use hyper::body::Incoming;
 use orderflow_chassis::{channel::Tls, health::PROBE_EVERY};
 use tokio::{
     sync::Notify,
@@ -22,7 +22,10 @@ use tonic_health::pb::{
 };
 use tower::Service;
 
-use crate::connection::{Connection, Failed, of_client};
+use crate::{
+    connection::{Connection, Failed, of_client, split},
+    reply::Reply,
+};
 
 /// With [`PROBE_EVERY`] this makes two seconds until a replica that fell silent is known to be.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -91,14 +94,17 @@ impl Replica {
     }
 
     /// Makes a call. Who fails it is in doubt.
-    fn call(
+    async fn call(
         &self,
-        request: Request<Body>,
-    ) -> impl Future<Output = Result<Response<Incoming>, Failed>> + Send {
-        self.connection.send(request).inspect_err(|_| {
+        head: impl Fn() -> Request<()>,
+        message: &Bytes,
+    ) -> Result<Response<Reply>, Failed> {
+        let answer = self.connection.send(head, message).await;
+        if answer.is_err() {
             self.stands(Standing::InDoubt);
             self.doubted.notify_one();
-        })
+        }
+        answer
     }
 
     /// Asks how it is, again and again. On a connection of its own: neither calls that fill the other one nor answers that
@@ -155,12 +161,13 @@ impl Lease {
         self.replica.address
     }
 
-    /// Makes the call.
-    pub fn call(
+    /// Makes the call: with this head, made again should it be sent again, and this one message.
+    pub async fn call(
         &self,
-        request: Request<Body>,
-    ) -> impl Future<Output = Result<Response<Incoming>, Failed>> + Send {
-        self.replica.call(request)
+        head: impl Fn() -> Request<()>,
+        message: &Bytes,
+    ) -> Result<Response<Reply>, Failed> {
+        self.replica.call(head, message).await
     }
 }
 
@@ -182,10 +189,10 @@ impl Service<Request<Body>> for Lease {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let replica = self.replica.clone();
-        of_client(
-            request,
-            |request| async move { replica.call(request).await },
-        )
+        of_client(request, |request| async move {
+            let (head, message) = split(request);
+            replica.call(|| head.clone(), &message).await
+        })
     }
 }
 

@@ -122,10 +122,11 @@ pub(super) async fn serve<S, B>(
             let (service, ending) = (service.clone(), ending.clone());
             let mut request = request.map(|body| Body::new(Received::new(body, body_timeout)));
             request.extensions_mut().insert(connect_info.clone());
-            async move {
+            // Boxed where it is made: hyper and tokio pass it on by value, from hand to hand, and it is large.
+            Box::pin(async move {
                 let response = traced(name, request, |request| service.oneshot(request)).await?;
                 Ok::<_, Infallible>(Answer::new(response, call, ending))
-            }
+            })
         })
     };
     let life = Life {

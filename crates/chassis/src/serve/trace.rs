@@ -27,7 +27,12 @@ where
     let trace_id = header
         .and_then(TraceId::from_traceparent)
         .unwrap_or_else(TraceId::random);
-    let value = |text: String| HeaderValue::try_from(text).expect("hexadecimal digits");
+    let value = |text: String| {
+        let mut value = HeaderValue::try_from(text).expect("hexadecimal digits");
+        // It never comes again: no table of compressed headers is to remember it, and to forget another for it.
+        value.set_sensitive(true);
+        value
+    };
     request
         .headers_mut()
         .insert(TRACEPARENT, value(trace_id.to_traceparent()));
