@@ -106,7 +106,7 @@ fn compare(args: Args) -> ExitCode {
     }
 
     let tokens: Vec<_> = (0..args.clients).map(|_| token()).collect();
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let runtime = one_thread();
     let turn = |target, seconds| runtime.block_on(load::turn(target, &tokens, seconds));
     for (name, target) in &targets {
         let since = Instant::now();
@@ -149,6 +149,14 @@ fn compare(args: Args) -> ExitCode {
         );
     }
     ExitCode::SUCCESS
+}
+
+/// For the load and the service: what they take is not what is compared.
+fn one_thread() -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.expect("a runtime")
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

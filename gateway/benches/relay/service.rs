@@ -28,8 +28,7 @@ pub(crate) fn run(address: SocketAddr, answer_bytes: usize) -> ExitCode {
         ),
         health: framed(&[8, 1]),
     };
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(async {
+    super::one_thread().block_on(async {
         let listener = TcpListener::bind(address).await.expect("a free address");
         loop {
             let Ok((stream, _)) = listener.accept().await else {
