@@ -2,6 +2,7 @@
 //! itself it takes without them.
 
 use std::{
+    error::Error,
     fs,
     net::{SocketAddr, TcpListener},
     process::Stdio,
@@ -78,12 +79,16 @@ impl Gateway {
 
     /// A call of somebody who means no harm, on a connection of their own.
     pub(crate) async fn answers(&self) {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
-        let call = async {
-            let mut health = HealthClient::new(endpoint.connect().await.unwrap());
-            health.check(HealthCheckRequest::default()).await.unwrap();
-        };
-        timeout(PATIENCE, call).await.expect("an answer");
+        let answer = timeout(PATIENCE, self.answer()).await;
+        answer.expect("an answer").unwrap();
+    }
+
+    /// Whether such a call is answered.
+    pub(crate) async fn answer(&self) -> Result<(), Box<dyn Error>> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address))?;
+        let mut health = HealthClient::new(endpoint.connect().await?);
+        health.check(HealthCheckRequest::default()).await?;
+        Ok(())
     }
 
     /// It still is what it was: it answers, and never was large.

@@ -141,6 +141,30 @@ async fn frames_that_carry_nothing() {
     gateway.is_well().await;
 }
 
+/// Their connections still count, or they would only have to connect again.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_floods_again_and_again() {
+    let gateway = Gateway::start(&[("MAX_CONNECTIONS_PER_ADDRESS", "21")]).await;
+    let resets = |round| {
+        let reset = frame(RST_STREAM, 0, 2 * round + 1, &[0, 0, 0, 8]);
+        [request(2 * round + 1, WATCH), reset].concat()
+    };
+    flood(http2(&gateway, &[]).await, |_| frame(PING, 0, 0, &[0; 8])).await;
+    // It had another one yet.
+    assert_eq!(
+        flood(http2(&gateway, &[]).await, resets).await,
+        Some(ENHANCE_YOUR_CALM)
+    );
+    let mut refused = gateway.connect().await;
+    assert_eq!(
+        refused.read(&mut [0]).await.unwrap_or(0),
+        0,
+        "closed at once"
+    );
+    // For a while.
+    until("it may come again", async || gateway.answer().await.is_ok()).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_resets_provoked() {
     let gateway = Gateway::start(&[]).await;

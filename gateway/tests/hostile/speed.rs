@@ -1,9 +1,12 @@
 //! How long others wait meanwhile. It is measured, not asserted: on a busy machine it says more about the machine.
 
-use std::{pin::Pin, time::Duration};
+use std::{net::Ipv4Addr, thread, time::Duration};
 
 use tokio::{
     io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+    runtime::{self, Runtime},
+    sync::oneshot,
     time::{Instant, sleep, timeout},
 };
 use tonic::transport::{Channel, Endpoint};
@@ -12,11 +15,11 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use crate::{
     CHECK, REFLECT, WATCH,
     frames::{
-        CONTINUATION, DATA, END_HEADERS, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, call,
-        frame, receive,
+        CONTINUATION, DATA, END_HEADERS, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS,
+        WINDOW_UPDATE, call, frame, receive,
     },
     gateway::Gateway,
-    http2, request,
+    request,
 };
 
 const MEASURED: Duration = Duration::from_secs(3);
@@ -34,34 +37,90 @@ async fn p99(health: &mut HealthClient<Channel>) -> Duration {
     times[times.len() * 99 / 100]
 }
 
-/// The same attack again and again, on one connection after the other.
-async fn attack(gateway: &Gateway, beginning: &[u8], round: &dyn Fn(u32) -> Vec<u8>) {
-    loop {
-        let stream = http2(gateway, &[]).await;
-        let (mut reading, mut writing) = stream.into_split();
-        let reading = async { while receive(&mut reading).await.is_ok() {} };
-        let writing = async {
-            let _ = writing.write_all(beginning).await;
-            let mut n = 0;
-            while writing.write_all(&round(n)).await.is_ok() {
-                n += 1;
+/// An attack, again and again, on one connection after the other.
+enum Attack<'a> {
+    /// What is sent first, and then what is sent in each round.
+    Flood(&'a [u8], &'a (dyn Fn(u32) -> Vec<u8> + Sync)),
+    /// Nothing.
+    Silence,
+    /// A byte now and then.
+    SlowLoris,
+}
+
+impl Attack<'_> {
+    async fn go_on(&self, gateway: &Gateway, from: Ipv4Addr) {
+        loop {
+            match self {
+                Self::Flood(beginning, round) => {
+                    flood(connect(gateway, from).await, beginning, round).await
+                }
+                Self::Silence => {
+                    let _connections = connections(gateway, from).await;
+                    sleep(2 * MEASURED).await;
+                }
+                Self::SlowLoris => dribble(connections(gateway, from).await).await,
             }
-        };
-        tokio::join!(reading, writing);
+        }
     }
 }
 
-async fn silent(gateway: &Gateway) {
+async fn connect(gateway: &Gateway, from: Ipv4Addr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    socket.connect(gateway.address).await.unwrap()
+}
+
+async fn flood(stream: TcpStream, beginning: &[u8], round: &dyn Fn(u32) -> Vec<u8>) {
+    let (mut reading, mut writing) = stream.into_split();
+    let reading = async { while receive(&mut reading).await.is_ok() {} };
+    let writing = async {
+        let beginning = [PREFACE, &frame(SETTINGS, 0, 0, &[]), beginning].concat();
+        let _ = writing.write_all(&beginning).await;
+        let mut n = 0;
+        while writing.write_all(&round(n)).await.is_ok() {
+            n += 1;
+        }
+    };
+    tokio::join!(reading, writing);
+}
+
+/// Many.
+async fn connections(gateway: &Gateway, from: Ipv4Addr) -> Vec<TcpStream> {
     let mut connections = Vec::new();
     for _ in 0..900 {
-        connections.push(gateway.connect().await);
+        connections.push(connect(gateway, from).await);
     }
-    sleep(2 * MEASURED).await;
+    connections
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// The body of a call, a byte at a time.
+async fn dribble(mut connections: Vec<TcpStream>) {
+    let open = frame(HEADERS, END_HEADERS, 1, &call(REFLECT, &[]));
+    let data = frame(DATA, 0, 1, &[0; 5]);
+    let bytes = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &open, &data].concat();
+    let (beginning, slowly) = bytes.split_at(bytes.len() - data.len());
+    for connection in &mut connections {
+        let _ = connection.write_all(beginning).await;
+    }
+    for byte in slowly.chunks(1) {
+        sleep(MEASURED / 10).await;
+        for connection in &mut connections {
+            let _ = connection.write_all(byte).await;
+        }
+    }
+}
+
+/// The runtime of whoever attacks. They have machines of their own: here they must at least not keep those who are measured from the
+/// processor.
+fn elsewhere() -> Runtime {
+    rustix::process::nice(19).unwrap();
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    runtime.unwrap()
+}
+
+#[test]
 #[ignore = "measures"]
-async fn of_others() {
+fn of_others() {
     let open = frame(HEADERS, END_HEADERS, 1, &call(REFLECT, &[]));
     let begun = frame(HEADERS, 0, 1, &call(CHECK, &[]));
     let many = |round: u32, one: &dyn Fn(u32) -> Vec<u8>| -> Vec<u8> {
@@ -80,40 +139,67 @@ async fn of_others() {
         };
         many(round, &one)
     };
-    type Attack<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
-    type Flood<'a> = (&'a str, &'a [u8], &'a dyn Fn(u32) -> Vec<u8>);
-    let floods: [Flood<'_>; 7] = [
-        ("continuations", &begun, &|_| {
-            frame(CONTINUATION, 0, 1, &[]).repeat(100)
-        }),
-        ("empty data", &open, &|_| frame(DATA, 0, 1, &[]).repeat(100)),
-        ("pings", &[], &|_| frame(PING, 0, 0, &[0; 8]).repeat(100)),
-        ("settings", &[], &|_| frame(SETTINGS, 0, 0, &[]).repeat(100)),
-        ("taken back", &[], &taken_back),
-        ("provoked resets", &[], &provoked),
-        ("streams", &[], &|round| {
-            many(round, &|id| request(id, WATCH))
-        }),
+    let attacks = [
+        (
+            "continuations",
+            Attack::Flood(&begun, &|_| frame(CONTINUATION, 0, 1, &[]).repeat(100)),
+        ),
+        (
+            "empty data",
+            Attack::Flood(&open, &|_| frame(DATA, 0, 1, &[]).repeat(100)),
+        ),
+        (
+            "pings",
+            Attack::Flood(&[], &|_| frame(PING, 0, 0, &[0; 8]).repeat(100)),
+        ),
+        (
+            "settings",
+            Attack::Flood(&[], &|_| frame(SETTINGS, 0, 0, &[]).repeat(100)),
+        ),
+        ("taken back", Attack::Flood(&[], &taken_back)),
+        ("provoked resets", Attack::Flood(&[], &provoked)),
+        (
+            "open streams",
+            Attack::Flood(&[], &|round| {
+                many(round, &|id| {
+                    frame(HEADERS, END_HEADERS, id, &call(REFLECT, &[]))
+                })
+            }),
+        ),
+        // No attack but by its number, and the limit for an address is off here.
+        (
+            "calls",
+            Attack::Flood(&[], &|round| many(round, &|id| request(id, CHECK))),
+        ),
+        ("silent", Attack::Silence),
+        ("slow loris", Attack::SlowLoris),
     ];
-    let gateway = Gateway::start(&[]).await;
+    let runtime = Runtime::new().unwrap();
+    let gateway = runtime.block_on(Gateway::start(&[]));
     let endpoint = Endpoint::from_shared(format!("http://{}", gateway.address)).unwrap();
-    let mut health = HealthClient::new(endpoint.connect().await.unwrap());
-    let baseline = p99(&mut health).await;
-    println!("{:<16} p99 {baseline:?}", "nothing");
-    let floods = floods
-        .iter()
-        .map(|(what, beginning, round)| -> (_, Attack<'_>) {
-            (*what, Box::pin(attack(&gateway, beginning, *round)))
+    let mut health = HealthClient::new(runtime.block_on(endpoint.connect()).unwrap());
+    for (n, (what, attack)) in (2..).zip(attacks) {
+        // An address of its own, which nothing is held against yet.
+        let from = Ipv4Addr::new(127, 0, 0, n);
+        let baseline = runtime.block_on(p99(&mut health));
+        let measured = thread::scope(|scope| {
+            let (measured, is_measured) = oneshot::channel::<()>();
+            let (attack, gateway) = (&attack, &gateway);
+            scope.spawn(move || {
+                elsewhere().block_on(async {
+                    tokio::select! {
+                        () = attack.go_on(gateway, from) => {}
+                        _ = is_measured => {}
+                    }
+                });
+            });
+            let p99 = runtime.block_on(p99(&mut health));
+            drop(measured);
+            p99
         });
-    let silent: (_, Attack<'_>) = ("silent", Box::pin(silent(&gateway)));
-    for (what, attack) in floods.chain([silent]) {
-        let measured = async { p99(&mut health).await };
-        let measured = tokio::select! {
-            measured = measured => measured,
-            () = attack => panic!("it goes on"),
-        };
         let times = measured.as_secs_f64() / baseline.as_secs_f64();
-        println!("{what:<16} p99 {measured:?}, {times:.1} x");
+        println!("{what:<16} p99 {baseline:?} before, {measured:?} meanwhile, {times:.1} x");
     }
-    timeout(MEASURED, gateway.is_well()).await.unwrap();
+    let is_well = async { timeout(MEASURED, gateway.is_well()).await };
+    runtime.block_on(is_well).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
 /// The calls of a connection that are under way, and what it was given to send and has not sent: counted where they begin
@@ -15,6 +15,7 @@ pub(super) struct Activity {
     period: AtomicUsize,
     /// By the period in which the waiting began, odd or even.
     waiting: [AtomicUsize; 2],
+    flood: AtomicBool,
 }
 
 /// A call under way, until its answer has been handed over in full.
@@ -51,6 +52,16 @@ impl Activity {
     /// How many bytes there were so far.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Relaxed)
+    }
+
+    /// Notes that the client floods the server.
+    pub(super) fn note_flood(&self) {
+        self.flood.store(true, Relaxed);
+    }
+
+    /// Whether it did.
+    pub(super) fn is_flood(&self) -> bool {
+        self.flood.load(Relaxed)
     }
 
     /// Begins a new period. False if something has waited for the whole of the one that ends, and longer.

@@ -4,7 +4,10 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
+
+use tokio::time::sleep;
 
 /// Connections by address, so that one client cannot take the room of all others.
 #[derive(Clone)]
@@ -17,6 +20,8 @@ pub(super) struct Addresses {
 pub(super) struct Place {
     addresses: Addresses,
     address: IpAddr,
+    /// As how many connections it counts.
+    weight: usize,
 }
 
 impl Addresses {
@@ -29,12 +34,16 @@ impl Addresses {
         let address = network(address);
         let mut connections = self.lock();
         let count = connections.entry(address).or_insert(0);
-        if *count == self.max {
+        if *count >= self.max {
             return None;
         }
         *count += 1;
         let addresses = self.clone();
-        Some(Place { addresses, address })
+        Some(Place {
+            addresses,
+            address,
+            weight: 1,
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -45,10 +54,21 @@ impl Addresses {
     }
 }
 
+impl Place {
+    /// Gives it back only then, and counts as so many connections until then.
+    pub(super) async fn keep(mut self, time: Duration, weight: usize) {
+        if let Some(count) = self.addresses.lock().get_mut(&self.address) {
+            *count += weight - self.weight;
+        }
+        self.weight = weight;
+        sleep(time).await;
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         if let Entry::Occupied(mut count) = self.addresses.lock().entry(self.address) {
-            *count.get_mut() -= 1;
+            *count.get_mut() -= self.weight;
             if *count.get() == 0 {
                 count.remove();
             }
@@ -76,6 +96,21 @@ mod tests {
         let network = |text: &str| network(text.parse().unwrap()).to_string();
         assert_eq!(network("192.0.2.1"), "192.0.2.1");
         assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_that_is_kept_counts_as_several_until_then() {
+        let addresses = Addresses::new(10);
+        let address = "10.0.0.1".parse().unwrap();
+        let place = addresses.enter(address).unwrap();
+        let kept = tokio::spawn(place.keep(Duration::from_secs(5), 9));
+        sleep(Duration::from_secs(4)).await;
+        let last = addresses.enter(address).unwrap();
+        assert!(addresses.enter(address).is_none());
+        kept.await.unwrap();
+        let _next = addresses.enter(address).unwrap();
+        drop(last);
+        assert_eq!(addresses.lock()[&address], 1);
     }
 
     #[test]

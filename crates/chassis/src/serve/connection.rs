@@ -1,6 +1,9 @@
 //! The life of a connection.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, error::Error, iter::successors, net::SocketAddr, pin::pin, sync::Arc,
+    time::Duration,
+};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -81,13 +84,23 @@ impl Server {
     }
 }
 
+/// How a connection has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// As most do.
+    Ordinary,
+    /// It asked for too much work that is none of a request, and was told to calm down.
+    Flood,
+}
+
 /// Serves a connection to its end.
 pub(super) async fn serve<S, B>(
     server: Arc<Server>,
     stream: TcpStream,
     peer: SocketAddr,
     service: S,
-) where
+) -> End
+where
     S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
@@ -103,13 +116,14 @@ pub(super) async fn serve<S, B>(
             None => Either::Left(stream),
             Some(tls) => Either::Right(Box::new(tls.accept(stream).await?)),
         };
-        Wire::open(io, activity.clone(), options.write_timeout).await
+        let max_streams = options.max_streams as usize;
+        Wire::open(io, activity.clone(), max_streams, options.write_timeout).await
     };
     let opening = timeout(options.header_timeout, opening);
     // Who has not said anything yet has nothing in flight.
     let Some(Ok(Ok(wire))) = server.shutdown.run_until_cancelled(opening).await else {
         tracing::debug!(server = server.name.0, %peer, "a connection that never began");
-        return;
+        return End::Ordinary;
     };
 
     let (name, body_timeout) = (server.name, options.body_timeout);
@@ -137,10 +151,12 @@ pub(super) async fn serve<S, B>(
     };
     if wire.is_http2() {
         let connection = server.http2.serve_connection(TokioIo::new(wire), calls);
-        life.run(connection).await;
+        life.run(connection).await
     } else if options.http1 {
         let connection = server.http1.serve_connection(TokioIo::new(wire), calls);
-        life.run(connection).await;
+        life.run(connection).await
+    } else {
+        End::Ordinary
     }
 }
 
@@ -152,10 +168,10 @@ struct Life<'a> {
 }
 
 impl Life<'_> {
-    async fn run<C: GracefulConnection<Error: std::fmt::Display>>(self, connection: C) {
+    async fn run<C: GracefulConnection<Error = hyper::Error>>(self, connection: C) -> End {
         let mut connection = pin!(connection);
         tokio::select! {
-            result = connection.as_mut() => return self.log(result),
+            result = connection.as_mut() => return self.ended(result),
             reason = self.reason_to_end() => match reason {
                 Reason::NotRead => return self.cut("its client does not read"),
                 Reason::Old | Reason::Idle | Reason::Shutdown => {}
@@ -163,8 +179,8 @@ impl Life<'_> {
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
-            result = connection => self.log(result),
-            () = self.quiet() => {}
+            result = connection => self.ended(result),
+            () = self.quiet() => End::Ordinary,
             () = self.grace() => self.cut("it did not end by itself"),
         }
     }
@@ -222,15 +238,32 @@ impl Life<'_> {
         }
     }
 
-    fn log(&self, result: Result<(), impl std::fmt::Display>) {
-        if let Err(error) = result {
-            tracing::debug!(server = self.server.name.0, peer = %self.peer, %error, "a connection failed");
+    fn ended(&self, result: Result<(), hyper::Error>) -> End {
+        let Err(error) = result else {
+            return End::Ordinary;
+        };
+        let error: &(dyn Error + 'static) = &error;
+        tracing::debug!(server = self.server.name.0, peer = %self.peer, error, "a connection failed");
+        // What the HTTP library finds: too many calls that are taken back, errors of streams, pieces of headers.
+        let is_flood = successors(Some(error), |&error| error.source()).any(has_to_calm_down);
+        if is_flood || self.activity.is_flood() {
+            End::Flood
+        } else {
+            End::Ordinary
         }
     }
 
-    fn cut(&self, why: &'static str) {
+    fn cut(&self, why: &'static str) -> End {
         tracing::debug!(server = self.server.name.0, peer = %self.peer, why, "a connection is cut off");
+        End::Ordinary
     }
+}
+
+fn has_to_calm_down(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<h2::Error>();
+    error.is_some_and(|error| {
+        error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)
+    })
 }
 
 enum Reason {

@@ -1,7 +1,7 @@
 //! A gRPC server with bounds: on its connections, on what each may cost and how long it may stay silent, and on its own end.
 //!
 //! What the HTTP libraries bound by themselves is left to them; the rest is here, a file each: [`connection`] has the life of
-//! a connection, `wire` its bytes, `frames` those that carry nothing, `request` and `answer` the bodies of its calls.
+//! a connection, `wire` its bytes, `frames` those that make work for nothing, `request` and `answer` the bodies of its calls.
 
 mod activity;
 mod addresses;
@@ -26,7 +26,10 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use self::{addresses::Addresses, connection::Server};
+use self::{
+    addresses::Addresses,
+    connection::{End, Server},
+};
 use crate::Shutdown;
 
 pub use self::{
@@ -38,6 +41,9 @@ pub use self::{
 
 /// How long a server takes to end at the most: a second less than what most supervisors grant.
 pub const DRAIN: Duration = Duration::from_secs(9);
+
+/// How long the connection of a flood still counts for its address, and as how many.
+const PENALTY: (Duration, usize) = (Duration::from_secs(5), 20);
 
 /// An error of a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -71,8 +77,13 @@ pub async fn serve<S, B>(
             };
             let (server, service) = (server.clone(), service.clone());
             connections.spawn(async move {
-                connection::serve(server, stream, peer, service).await;
-                drop((permit, place));
+                let end = connection::serve(server, stream, peer, service).await;
+                drop(permit);
+                if end == End::Flood {
+                    // Or whoever floods would only have to connect again.
+                    let (time, weight) = PENALTY;
+                    tokio::spawn(place.keep(time, weight));
+                }
             });
         }
     };

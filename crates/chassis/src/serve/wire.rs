@@ -18,7 +18,7 @@ use super::{activity::Activity, frames::Frames};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A connection that fails when its client does not read, or sends a flood of frames that carry nothing.
+/// A connection that fails when its client does not read, or sends a flood of frames that make work for nothing.
 pub(super) struct Wire<T> {
     io: T,
     /// What was read to see which protocol it is.
@@ -26,6 +26,7 @@ pub(super) struct Wire<T> {
     /// Of HTTP/2.
     frames: Option<Frames>,
     activity: Arc<Activity>,
+    max_streams: usize,
     write_timeout: Duration,
     /// Runs while nothing can be written.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -36,6 +37,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
     pub(super) async fn open(
         mut io: T,
         activity: Arc<Activity>,
+        max_streams: usize,
         write_timeout: Duration,
     ) -> io::Result<Self> {
         let mut beginning = Vec::with_capacity(PREFACE.len());
@@ -45,12 +47,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        let frames = (beginning == PREFACE).then(Frames::new);
+        let frames = (beginning == PREFACE).then(|| Frames::new(max_streams));
         Ok(Self {
             io,
             beginning: beginning.into(),
             frames,
             activity,
+            max_streams,
             write_timeout,
             stalled: None,
         })
@@ -103,8 +106,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<T> {
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         let read = &buf.filled()[before..];
         self.activity.moved(read.len());
-        if let Some(frames) = &mut self.frames {
-            frames.read(read).map_err(io::Error::other)?;
+        let this = &mut *self;
+        if let Some(frames) = &mut this.frames {
+            let is_full = this.activity.open() >= this.max_streams;
+            frames.read(read, is_full).map_err(|flood| {
+                this.activity.note_flood();
+                io::Error::other(flood)
+            })?;
         }
         Poll::Ready(Ok(()))
     }
