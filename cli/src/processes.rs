@@ -31,9 +31,32 @@ pub async fn as_told() -> Option<ExitCode> {
     })
 }
 
-/// A whole system: one user service, and as many of the other programs as there are replicas. The nth gateway talks to the
-/// nth order service, and that one to the nth catalog. All of them end when this is dropped.
+/// A whole system: one user service, and as many of the other programs as there are replicas. All of them end when this is dropped.
 pub struct Processes(Vec<Process>);
+
+/// Whom each of the replicas talks to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wiring {
+    /// To all of the others, as they should.
+    Together,
+    /// The nth gateway to the nth order service, and that one to the nth catalog: the catalogs get in one another's way.
+    Apart,
+}
+
+impl Wiring {
+    /// What the nth of some replicas knows of these others.
+    fn urls(self, others: &[Process], n: usize) -> String {
+        let known = match self {
+            Self::Together => others,
+            Self::Apart => &others[n..=n],
+        };
+        let urls: Vec<_> = known
+            .iter()
+            .map(|process| format!("http://{}", process.address))
+            .collect();
+        urls.join(",")
+    }
+}
 
 /// One program.
 pub struct Process {
@@ -58,19 +81,28 @@ impl Process {
 
 impl Processes {
     /// Starts them, from settings as in a `.env`.
-    pub fn start(settings: &HashMap<String, String>, replicas: usize) -> io::Result<Self> {
-        let mut list = Vec::new();
+    pub fn start(
+        settings: &HashMap<String, String>,
+        replicas: usize,
+        wiring: Wiring,
+    ) -> io::Result<Self> {
         let user = start("user", settings, &[])?;
-        let users = ("USER_URL", user.address);
-        list.push(user);
-        for _ in 0..replicas {
-            let catalog = start("catalog", settings, &[users])?;
-            let catalogs = ("CATALOG_URL", catalog.address);
-            let order = start("order", settings, &[users, catalogs])?;
-            let orders = ("ORDER_URL", order.address);
-            let gateway = start("gateway", settings, &[users, catalogs, orders])?;
-            list.extend([catalog, order, gateway]);
+        let users = ("USER_URL", format!("http://{}", user.address));
+        let mut list = vec![user];
+        let catalogs = (0..replicas)
+            .map(|_| start("catalog", settings, &[&users]))
+            .collect::<io::Result<Vec<_>>>()?;
+        let catalogs_of = |n| ("CATALOG_URL", wiring.urls(&catalogs, n));
+        let orders = (0..replicas)
+            .map(|n| start("order", settings, &[&users, &catalogs_of(n)]))
+            .collect::<io::Result<Vec<_>>>()?;
+        for n in 0..replicas {
+            let orders = ("ORDER_URL", wiring.urls(&orders, n));
+            let known = [&users, &catalogs_of(n), &orders];
+            list.push(start("gateway", settings, &known)?);
         }
+        list.extend(catalogs);
+        list.extend(orders);
         Ok(Self(list))
     }
 
@@ -130,14 +162,11 @@ pub fn command(
 fn start(
     program: &'static str,
     settings: &HashMap<String, String>,
-    others: &[(&str, SocketAddr)],
+    others: &[&(&str, String)],
 ) -> io::Result<Process> {
-    let urls = others
-        .iter()
-        .map(|(name, address)| (*name, format!("http://{address}")));
     let (mut command, address) = command(program, settings)?;
     let child = command
-        .envs(urls)
+        .envs(others.iter().map(|(name, urls)| (name, urls)))
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()?;

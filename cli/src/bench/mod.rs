@@ -65,6 +65,9 @@ pub struct Args {
     /// How many of each of gateway, order and catalog are started
     #[arg(long, default_value_t = 1, conflicts_with = "gateway", value_parser = positive)]
     pub replicas: usize,
+    /// Each gateway knows one order service, and each of these one catalog, so that the catalogs get in one another's way
+    #[arg(long, requires = "replicas")]
+    pub apart: bool,
     /// How many orders lie there beforehand, 100 or more, in systems side by side that are measured in turns, one for each number;
     /// 1,000 for lists and stats when not said, else none. They are spread over two years that ended the day before yesterday, and 500 of them, or half of
     /// the smallest number, are those of the buyer and the seller who are measured

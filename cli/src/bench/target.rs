@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     audit::{self, Audit, Databases, History},
-    processes::Processes,
+    processes::{Processes, Wiring},
     secrets,
 };
 
@@ -121,7 +121,13 @@ impl Target {
         }
 
         let failed = |error: std::io::Error| Error::Start(error.to_string());
-        let mut processes = Processes::start(&settings, args.replicas).map_err(failed)?;
+        let wiring = if args.apart {
+            Wiring::Apart
+        } else {
+            Wiring::Together
+        };
+        let started = Processes::start(&settings, args.replicas, wiring);
+        let mut processes = started.map_err(failed)?;
         let batches = Batches::default();
         let (log, mut file) = open_log().map_err(failed)?;
         let (lines, written) = std::sync::mpsc::channel::<String>();
