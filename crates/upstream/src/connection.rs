@@ -24,7 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 use tower::Service;
 
-use crate::reply::Reply;
+use crate::{reply::Reply, room::Room};
 
 /// How often the other side is asked for a sign of life, and how long it has to give one: or a peer that vanished without a word
 /// would be waited for until the kernel gives up.
@@ -34,6 +34,8 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
 /// The largest headers of an answer, all together.
 const MAX_HEADERS: u32 = 16 * 1024;
+/// Calls that were given up and are remembered for a while: what still comes for others is answered with an error.
+const GIVEN_UP: usize = 1_000;
 
 /// The connection to one server: made when it is first needed, made again when it is lost. Clones share it.
 #[derive(Clone)]
@@ -48,7 +50,14 @@ struct Shared {
     current: Mutex<Option<Connecting>>,
 }
 
-type Connecting = future::Shared<BoxFuture<'static, Result<SendRequest<Bytes>, NotConnected>>>;
+type Connecting = future::Shared<BoxFuture<'static, Result<Made, NotConnected>>>;
+
+/// A connection that is there.
+#[derive(Clone)]
+struct Made {
+    requests: SendRequest<Bytes>,
+    room: Room,
+}
 
 /// Why there is no connection.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -94,7 +103,7 @@ impl Connection {
     }
 
     /// Makes a call with this head, whose URL needs no more than a path, and this one message. What the other side has not seen goes
-    /// once more, over a new connection.
+    /// once more.
     pub(crate) async fn send(
         &self,
         head: impl Fn() -> Request<()>,
@@ -121,13 +130,14 @@ impl Shared {
         *head.uri_mut() = self.at_this_server(mem::take(head.uri_mut()));
         *head.version_mut() = Version::HTTP_2;
         let connected = self.established().await;
-        let mut connection = connected.map_err(|error| Unanswered::Failed(error.into()))?;
-        let sent = connection.send_request(head, false);
+        let Made { mut requests, room } = connected.map_err(|e| Unanswered::Failed(e.into()))?;
+        let place = room.enter(&requests).await;
+        let sent = requests.send_request(head, false);
         let (answer, mut body) = sent.map_err(Unanswered::Unseen)?;
         // Where it goes no more, the answer says why.
         let _ = body.send_data(message, true);
         let answer = answer.await.map_err(unanswered)?;
-        Ok(answer.map(Reply::new))
+        Ok(answer.map(|body| Reply::new(body, place)))
     }
 
     fn at_this_server(&self, uri: Uri) -> Uri {
@@ -137,11 +147,11 @@ impl Shared {
         Uri::from_parts(parts).expect("a URL's scheme and authority, and a path")
     }
 
-    async fn established(&self) -> Result<SendRequest<Bytes>, NotConnected> {
+    async fn established(&self) -> Result<Made, NotConnected> {
         let connecting = {
             let mut current = self.current.lock().expect("no holder of the lock panics");
             let on_its_way = match current.as_ref().map(|made| (made, made.peek())) {
-                Some((_, Some(Ok(made)))) => match usable(made) {
+                Some((_, Some(Ok(made)))) => match made.usable() {
                     Some(made) => return Ok(made),
                     None => None,
                 },
@@ -167,12 +177,16 @@ impl Shared {
     }
 }
 
-/// A handle to the connection, unless it has ended or is about to.
-fn usable(connection: &SendRequest<Bytes>) -> Option<SendRequest<Bytes>> {
-    let mut connection = connection.clone();
-    // A new handle is not held up by a call that waits for room: this is ready, or an error.
-    let ready = connection.poll_ready(&mut Context::from_waker(Waker::noop()));
-    matches!(ready, Poll::Ready(Ok(()))).then_some(connection)
+impl Made {
+    /// A handle to it, unless it has ended or is about to.
+    fn usable(&self) -> Option<Self> {
+        let mut made = self.clone();
+        let ready = made
+            .requests
+            .poll_ready(&mut Context::from_waker(Waker::noop()));
+        // A new handle is not held up by calls that wait for room: this is ready, or an error.
+        matches!(ready, Poll::Ready(Ok(()))).then_some(made)
+    }
 }
 
 /// Where the other side refuses a call, or ends the connection and does not count the call among those that it has seen, HTTP
@@ -190,7 +204,7 @@ fn unanswered(error: h2::Error) -> Unanswered {
 /// side.
 pub(crate) fn of_client<F>(
     request: Request<Body>,
-    call: impl FnOnce(Request<Bytes>) -> F + Send + 'static,
+    call: impl FnOnce(Request<()>, Bytes) -> F + Send + 'static,
 ) -> BoxFuture<'static, Result<Response<Body>, Status>>
 where
     F: Future<Output = Result<Response<Reply>, Failed>> + Send + 'static,
@@ -202,7 +216,7 @@ where
     Box::pin(async move {
         let (head, body) = request.into_parts();
         let message = body.collect().await?.to_bytes();
-        let call = call(Request::from_parts(head, message));
+        let call = call(Request::from_parts(head, ()), message);
         let answer = match limit? {
             None => call.await,
             Some(limit) => timeout(limit, call)
@@ -225,31 +239,26 @@ impl Service<Request<Body>> for Connection {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let connection = self.clone();
-        of_client(request, |request| async move {
-            let (head, message) = split(request);
+        of_client(request, |head, message| async move {
             connection.send(|| head.clone(), &message).await
         })
     }
-}
-
-/// The head and the message.
-pub(crate) fn split(request: Request<Bytes>) -> (Request<()>, Bytes) {
-    let (head, message) = request.into_parts();
-    (Request::from_parts(head, ()), message)
 }
 
 async fn connect(
     address: SocketAddr,
     url: Uri,
     tls: Tls,
-) -> Result<SendRequest<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Made, Box<dyn std::error::Error + Send + Sync>> {
     let stream = tls.connect(&url, address).await?;
     let (requests, mut connection) = Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MAX_HEADERS)
         .enable_push(false)
-        // It counts what comes late for calls that were given up, as attacks, over the whole life of the connection.
+        .initial_max_send_streams(Room::AT_FIRST)
+        .max_concurrent_reset_streams(GIVEN_UP)
+        // What comes late for a call that is forgotten counts as an attack, over the whole life of the connection.
         .max_local_error_reset_streams(None)
         .handshake(stream)
         .await?;
@@ -263,7 +272,8 @@ async fn connect(
             () = silence(pings) => tracing::debug!(%address, "a connection fell silent"),
         }
     });
-    Ok(requests)
+    let room = Room::new();
+    Ok(Made { requests, room })
 }
 
 /// Waits until the other side gives no sign of life.
@@ -433,6 +443,47 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!(given_up.await.unwrap(), Reason::CANCEL);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_given_up_while_there_is_no_room_is_never_sent() {
+        let (listener, connection) = listener().await;
+        let (held, mut holding) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut server = h2::server::Builder::new();
+            server.max_concurrent_streams(20);
+            let mut server = server.handshake::<_, Bytes>(stream).await.unwrap();
+            while let Some(Ok((_call, answer))) = server.accept().await {
+                held.send(answer).unwrap();
+            }
+        });
+        let answer = |mut held: h2::server::SendResponse<Bytes>| {
+            held.send_response(Response::new(()), true).unwrap();
+        };
+        // Now it is known how many there may be.
+        let (first, ()) = tokio::join!(call(&connection), async {
+            answer(holding.recv().await.unwrap());
+        });
+        first.unwrap();
+
+        let calls: Vec<_> = (0..100)
+            .map(|_| {
+                let connection = connection.clone();
+                AbortOnDropHandle::new(tokio::spawn(async move { call(&connection).await }))
+            })
+            .collect();
+        let mut held = Vec::new();
+        while held.len() < 20 {
+            held.push(holding.recv().await.unwrap());
+        }
+        sleep(Duration::from_millis(100)).await;
+        drop((calls, held));
+        let (last, ()) = tokio::join!(call(&connection), async {
+            answer(holding.recv().await.unwrap());
+        });
+        last.unwrap();
+        assert!(holding.is_empty());
     }
 
     #[tokio::test]

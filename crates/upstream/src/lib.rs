@@ -5,6 +5,7 @@ mod choice;
 mod connection;
 mod replica;
 mod reply;
+mod room;
 mod upstream;
 
 pub use budget::{Budget, backoff};

@@ -23,7 +23,7 @@ use tonic_health::pb::{
 use tower::Service;
 
 use crate::{
-    connection::{Connection, Failed, of_client, split},
+    connection::{Connection, Failed, of_client},
     reply::Reply,
 };
 
@@ -189,8 +189,7 @@ impl Service<Request<Body>> for Lease {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let replica = self.replica.clone();
-        of_client(request, |request| async move {
-            let (head, message) = split(request);
+        of_client(request, |head, message| async move {
             replica.call(|| head.clone(), &message).await
         })
     }

@@ -4,20 +4,24 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{Reason, RecvStream};
+use h2::RecvStream;
 use http_body::{Body, Frame};
+
+use crate::room::Place;
 
 /// The body of an answer, as it comes.
 pub struct Reply {
     stream: RecvStream,
     data_ended: bool,
+    _place: Place,
 }
 
 impl Reply {
-    pub(crate) fn new(stream: RecvStream) -> Self {
+    pub(crate) fn new(stream: RecvStream, place: Place) -> Self {
         Self {
             stream,
             data_ended: false,
+            _place: place,
         }
     }
 }
@@ -36,23 +40,15 @@ impl Body for Reply {
                     self.stream.flow_control().release_capacity(data.len())?;
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                Some(Err(error)) => return Poll::Ready(failed(error)),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => self.data_ended = true,
             }
         }
-        Poll::Ready(match ready!(self.stream.poll_trailers(cx)) {
-            Ok(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
-            Err(error) => failed(error),
-        })
+        let trailers = ready!(self.stream.poll_trailers(cx));
+        Poll::Ready(trailers.transpose().map(|t| t.map(Frame::trailers)))
     }
 
     fn is_end_stream(&self) -> bool {
         self.stream.is_end_stream()
     }
-}
-
-/// None where the other side has said all that it will, before it had read the whole request.
-fn failed<T>(error: h2::Error) -> Option<Result<T, h2::Error>> {
-    let is_early_end = error.is_reset() && error.reason() == Some(Reason::NO_ERROR);
-    (!is_early_end).then_some(Err(error))
 }

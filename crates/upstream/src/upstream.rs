@@ -18,11 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 use tower::Service;
 
-use crate::{
-    Budget, Choice, Lease, Refused, Standing,
-    connection::{of_client, split},
-    replica::Replica,
-};
+use crate::{Budget, Choice, Lease, Refused, Standing, connection::of_client, replica::Replica};
 
 /// How often names are looked up.
 const LOOK_UP_EVERY: Duration = Duration::from_secs(5);
@@ -135,8 +131,7 @@ impl Service<Request<Body>> for Upstream {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         match self.pick(&[]) {
-            Ok(lease) => of_client(request, |request| async move {
-                let (head, message) = split(request);
+            Ok(lease) => of_client(request, |head, message| async move {
                 lease.call(|| head.clone(), &message).await
             }),
             Err(refused) => Box::pin(async move { Err(refused.into()) }),

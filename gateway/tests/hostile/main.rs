@@ -151,10 +151,7 @@ async fn who_floods_again_and_again() {
     };
     flood(http2(&gateway, &[]).await, |_| frame(PING, 0, 0, &[0; 8])).await;
     // It had another one yet.
-    assert_eq!(
-        flood(http2(&gateway, &[]).await, resets).await,
-        Some(ENHANCE_YOUR_CALM)
-    );
+    flood(http2(&gateway, &[]).await, resets).await;
     let mut refused = gateway.connect().await;
     assert_eq!(
         refused.read(&mut [0]).await.unwrap_or(0),

@@ -55,13 +55,16 @@ impl Addresses {
 }
 
 impl Place {
-    /// Gives it back only then, and counts as so many connections until then.
-    pub(super) async fn keep(mut self, time: Duration, weight: usize) {
+    /// Counts as so many connections from now on, and is given back only after this time.
+    pub(super) fn keep(mut self, time: Duration, weight: usize) {
         if let Some(count) = self.addresses.lock().get_mut(&self.address) {
             *count += weight - self.weight;
         }
         self.weight = weight;
-        sleep(time).await;
+        tokio::spawn(async move {
+            sleep(time).await;
+            drop(self);
+        });
     }
 }
 
@@ -103,11 +106,11 @@ mod tests {
         let addresses = Addresses::new(10);
         let address = "10.0.0.1".parse().unwrap();
         let place = addresses.enter(address).unwrap();
-        let kept = tokio::spawn(place.keep(Duration::from_secs(5), 9));
-        sleep(Duration::from_secs(4)).await;
+        place.keep(Duration::from_secs(5), 9);
         let last = addresses.enter(address).unwrap();
+        sleep(Duration::from_secs(4)).await;
         assert!(addresses.enter(address).is_none());
-        kept.await.unwrap();
+        sleep(Duration::from_secs(2)).await;
         let _next = addresses.enter(address).unwrap();
         drop(last);
         assert_eq!(addresses.lock()[&address], 1);

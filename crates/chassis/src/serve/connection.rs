@@ -67,8 +67,10 @@ impl Server {
             .timer(TokioTimer::new())
             .max_concurrent_streams(options.max_streams)
             .max_header_list_size(MAX_HEADERS)
-            .max_pending_accept_reset_streams(32)
-            .max_local_error_reset_streams(64)
+            // All calls may be taken back before they have begun. What resets may cost the client is counted beside.
+            .max_pending_accept_reset_streams(options.max_streams as usize)
+            // Over the whole life of a connection: calls beyond those that it may have, and what comes for calls that were refused.
+            .max_local_error_reset_streams(1024)
             // What a stream that nobody reads may keep.
             .max_send_buf_size(64 * 1024)
             // Who does not answer a ping is gone.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Counts the frames of a client that ask for work without being a request: pings, settings, resets, empty data and their
-/// like, and requests beyond as many as it may have open. The HTTP library answers each before it reads on, so none of them takes
-/// memory; but a flood of them takes a processor.
+/// like. The HTTP library answers each before it reads on, so none of them takes memory; but a flood of them takes a
+/// processor.
 ///
 /// There is an allowance. Time renews it, and so does what is sent to the client, since honest clients return a
 /// WINDOW_UPDATE, and some a PING, for what they get.
@@ -22,7 +22,9 @@ pub(super) struct Frames {
 }
 
 const HEAD: usize = 9;
-/// Of the allowance, for each request that may be open: all of them may be taken back and made again at once.
+/// The least that there is.
+const LEAST: usize = 2_000;
+/// For each request that may be open: all of them may be taken back at once.
 const PER_REQUEST: usize = 8;
 const PER_SECOND: usize = 1_000;
 /// The answer to a ping has 17 bytes: it does not pay for the next one.
@@ -30,13 +32,13 @@ const BYTES_SENT_PER_FRAME: usize = 64;
 
 /// There were too many.
 #[derive(Debug, PartialEq, thiserror::Error)]
-#[error("a flood of frames that carry nothing")]
+#[error("a flood of frames that make work for nothing")]
 pub(super) struct Flood;
 
 impl Frames {
     /// For a client that may have so many requests open.
     pub(super) fn new(max_streams: usize) -> Self {
-        let most = PER_REQUEST * max_streams;
+        let most = LEAST.max(PER_REQUEST * max_streams);
         Self {
             head: [0; HEAD],
             head_read: 0,
@@ -48,8 +50,8 @@ impl Frames {
         }
     }
 
-    /// Looks at what was read. It begins behind the preface. `is_full` is whether the client has as many requests open as it may.
-    pub(super) fn read(&mut self, mut bytes: &[u8], is_full: bool) -> Result<(), Flood> {
+    /// Looks at what was read. It begins behind the preface.
+    pub(super) fn read(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
         while !bytes.is_empty() {
             let skipped = self.payload_left.min(bytes.len());
             self.payload_left -= skipped;
@@ -63,7 +65,7 @@ impl Frames {
                 self.head_read = 0;
                 let [a, b, c, kind, flags, ..] = self.head;
                 self.payload_left = u32::from_be_bytes([0, a, b, c]) as usize;
-                self.pay(cost(kind, flags, self.payload_left, is_full))?;
+                self.pay(cost(kind, flags, self.payload_left))?;
             }
         }
         Ok(())
@@ -88,7 +90,7 @@ impl Frames {
     }
 }
 
-fn cost(kind: u8, flags: u8, length: usize, is_full: bool) -> usize {
+fn cost(kind: u8, flags: u8, length: usize) -> usize {
     const DATA: u8 = 0;
     const HEADERS: u8 = 1;
     const RST_STREAM: u8 = 3;
@@ -96,12 +98,10 @@ fn cost(kind: u8, flags: u8, length: usize, is_full: bool) -> usize {
     const END_STREAM: u8 = 1;
     match kind {
         DATA if length > 0 || flags & END_STREAM != 0 => 0,
-        HEADERS if !is_full => 0,
-        // It is refused. Who has not yet heard how many it may have open can have sent some.
-        HEADERS => 2,
+        HEADERS => 0,
         // A call was begun for nothing. A client whose deadlines all pass at once takes all of its calls back.
         RST_STREAM => 5,
-        // One is sent at the beginning, and few later.
+        // One is sent at the beginning, and one in answer to the server's; few later.
         SETTINGS => 10,
         _ => 1,
     }
@@ -120,9 +120,9 @@ mod tests {
     const ALLOWANCE: usize = 2_000;
 
     /// How many of these in a row, cut into pieces of this size, until it is a flood.
-    fn flood(frame: &[u8], piece: usize, is_full: bool) -> usize {
+    fn flood(frame: &[u8], piece: usize) -> usize {
         let mut frames = Frames::new(STREAMS);
-        let mut is_fine = |piece: &[u8]| frames.read(piece, is_full).is_ok();
+        let mut is_fine = |piece: &[u8]| frames.read(piece).is_ok();
         (0..100_000)
             .take_while(|_| frame.chunks(piece).all(&mut is_fine))
             .count()
@@ -131,11 +131,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_carries_nothing_is_counted_and_requests_are_not() {
         for piece in [1, 7, 1000] {
-            assert_eq!(flood(PING, piece, false), ALLOWANCE);
-            assert_eq!(flood(EMPTY, piece, false), ALLOWANCE);
-            assert_eq!(flood(RESET, piece, false), ALLOWANCE / 5);
-            assert_eq!(flood(REQUEST, piece, false), 100_000);
-            assert_eq!(flood(REQUEST, piece, true), ALLOWANCE / 2);
+            assert_eq!(flood(PING, piece), ALLOWANCE);
+            assert_eq!(flood(EMPTY, piece), ALLOWANCE);
+            assert_eq!(flood(RESET, piece), ALLOWANCE / 5);
+            assert_eq!(flood(REQUEST, piece), 100_000);
         }
     }
 
@@ -144,7 +143,7 @@ mod tests {
         let mut frames = Frames::new(STREAMS);
         let mut spend = |n: usize, sent| {
             frames.sent(sent);
-            (0..n).all(|_| frames.read(PING, false).is_ok())
+            (0..n).all(|_| frames.read(PING).is_ok())
         };
         assert!(spend(ALLOWANCE, 0));
         tokio::time::advance(Duration::from_secs(1)).await;

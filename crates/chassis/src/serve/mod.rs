@@ -82,7 +82,7 @@ pub async fn serve<S, B>(
                 if end == End::Flood {
                     // Or whoever floods would only have to connect again.
                     let (time, weight) = PENALTY;
-                    tokio::spawn(place.keep(time, weight));
+                    place.keep(time, weight);
                 }
             });
         }

@@ -26,7 +26,6 @@ pub(super) struct Wire<T> {
     /// Of HTTP/2.
     frames: Option<Frames>,
     activity: Arc<Activity>,
-    max_streams: usize,
     write_timeout: Duration,
     /// Runs while nothing can be written.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -53,7 +52,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             beginning: beginning.into(),
             frames,
             activity,
-            max_streams,
             write_timeout,
             stalled: None,
         })
@@ -108,8 +106,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<T> {
         self.activity.moved(read.len());
         let this = &mut *self;
         if let Some(frames) = &mut this.frames {
-            let is_full = this.activity.open() >= this.max_streams;
-            frames.read(read, is_full).map_err(|flood| {
+            frames.read(read).map_err(|flood| {
                 this.activity.note_flood();
                 io::Error::other(flood)
             })?;
