@@ -131,7 +131,7 @@ impl Shared {
         *head.version_mut() = Version::HTTP_2;
         let connected = self.established().await;
         let Made { mut requests, room } = connected.map_err(|e| Unanswered::Failed(e.into()))?;
-        let place = room.enter(&requests).await;
+        let place = room.enter().await;
         let sent = requests.send_request(head, false);
         let (answer, mut body) = sent.map_err(Unanswered::Unseen)?;
         // Where it goes no more, the answer says why.
@@ -263,29 +263,37 @@ async fn connect(
         .handshake(stream)
         .await?;
     let pings = connection.ping_pong().expect("it is taken once");
+    let room = Room::new();
+    let made = Made { requests, room };
+    let first = made.clone();
     tokio::spawn(async move {
         // Whoever still waits for an answer when the connection is dropped learns that it was lost.
         tokio::select! {
             ended = connection => if let Err(error) = ended {
                 tracing::debug!(%address, error = &error as &dyn std::error::Error, "a connection was lost");
             },
-            () = silence(pings) => tracing::debug!(%address, "a connection fell silent"),
+            () = silence(pings, first) => tracing::debug!(%address, "a connection fell silent"),
         }
     });
-    let room = Room::new();
-    Ok(Made { requests, room })
+    Ok(made)
 }
 
 /// Waits until the other side gives no sign of life.
-async fn silence(mut pings: PingPong) {
+async fn silence(mut pings: PingPong, made: Made) {
+    let mut first = Some(made);
     loop {
-        sleep(KEEP_ALIVE).await;
         match timeout(KEEP_ALIVE, pings.ping(Ping::opaque())).await {
-            Ok(Ok(_)) => {}
+            // Before its first sign it has said how many calls it takes. The connection ends when nobody has it any more.
+            Ok(Ok(_)) => {
+                if let Some(made) = first.take() {
+                    made.room.grow(&made.requests);
+                }
+            }
             // Its end is known already.
             Ok(Err(_)) => future::pending().await,
             Err(_) => return,
         }
+        sleep(KEEP_ALIVE).await;
     }
 }
 
@@ -443,6 +451,28 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!(given_up.await.unwrap(), Reason::CANCEL);
+    }
+
+    #[tokio::test]
+    async fn as_many_calls_go_as_the_other_side_takes_though_none_is_answered() {
+        const MANY: usize = 100;
+        let (listener, connection) = listener().await;
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut server = h2::server::handshake(stream).await.unwrap();
+            let mut held = Vec::new();
+            while let Some(Ok((_call, answer))) = server.accept().await {
+                held.push(answer);
+                if held.len() == MANY {
+                    for mut answer in held.drain(..) {
+                        answer.send_response(Response::new(()), true).unwrap();
+                    }
+                }
+            }
+        });
+        let calls = join_all((0..MANY).map(|_| call(&connection)));
+        let calls = timeout(Duration::from_secs(20), calls).await.unwrap();
+        assert!(calls.iter().all(Result::is_ok));
     }
 
     #[tokio::test]
