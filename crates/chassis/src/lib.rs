@@ -3,6 +3,7 @@
 pub mod channel;
 pub mod config;
 pub mod deadline;
+pub mod gather;
 pub mod health;
 pub mod malformed;
 pub mod program;

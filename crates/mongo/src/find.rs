@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use futures::TryStreamExt;
 use mongodb::{
     Collection,
-    bson::{Document, deserialize_from_document, doc},
+    bson::{RawDocumentBuf, deserialize_from_slice, doc},
     error::Error,
 };
 use serde::de::DeserializeOwned;
@@ -16,14 +16,15 @@ pub async fn find_by_ids<T: DeserializeOwned + Send + Sync>(
     collection: &Collection<T>,
     ids: Vec<String>,
 ) -> Result<HashMap<String, Result<T, Error>>, Error> {
-    let documents = collection.clone_with_type::<Document>();
+    let documents = collection.clone_with_type::<RawDocumentBuf>();
     let found = documents
         .find(doc! { "_id": { "$in": ids } })
         .max_time(max_time())
         .await?;
-    let read = |document: Document| {
+    let read = |document: RawDocumentBuf| {
         let id = document.get_str("_id").unwrap_or_default().to_owned();
-        (id, deserialize_from_document(document).map_err(Error::from))
+        let read = deserialize_from_slice(document.as_bytes());
+        (id, read.map_err(Error::from))
     };
     found.map_ok(read).try_collect().await
 }

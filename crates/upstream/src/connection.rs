@@ -17,7 +17,7 @@ use h2::{
 };
 use http::{Request, Response, Uri, Version};
 use http_body_util::BodyExt;
-use orderflow_chassis::channel::Tls;
+use orderflow_chassis::{channel::Tls, gather::Gathering};
 use orderflow_contract::deadline::{self, GRPC_TIMEOUT};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -260,7 +260,7 @@ async fn connect(
         .max_concurrent_reset_streams(GIVEN_UP)
         // What comes late for a call that is forgotten counts as an attack, over the whole life of the connection.
         .max_local_error_reset_streams(None)
-        .handshake(stream)
+        .handshake(Gathering::new(stream))
         .await?;
     let pings = connection.ping_pong().expect("it is taken once");
     let room = Room::new();

@@ -33,7 +33,7 @@ use super::{
     trace::{Name, traced},
     wire::Wire,
 };
-use crate::Shutdown;
+use crate::{Shutdown, gather::Gathering};
 
 /// What calls in flight have when their connection ends while the server goes on; none takes longer.
 const GRACE: Duration = Duration::from_secs(60);
@@ -152,7 +152,8 @@ where
         ending,
     };
     if wire.is_http2() {
-        let connection = server.http2.serve_connection(TokioIo::new(wire), calls);
+        let wire = TokioIo::new(Gathering::new(wire));
+        let connection = server.http2.serve_connection(wire, calls);
         life.run(connection).await
     } else if options.http1 {
         let connection = server.http1.serve_connection(TokioIo::new(wire), calls);
