@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use orderflow_chassis::{Shutdown, config, program};
+use orderflow_chassis::{Shutdown, config, log, program};
 use orderflow_mongod::{Options, ReplicaSet, Source};
 
 use crate::{System, secrets, system};
@@ -167,11 +167,7 @@ impl MongoDb {
 
 fn log_to(path: &Path) -> io::Result<()> {
     let file = File::options().create(true).append(true).open(path)?;
-    tracing_subscriber::fmt()
-        .with_env_filter(program::log_filter())
-        .with_ansi(false)
-        .with_writer(Mutex::new(file))
-        .init();
+    log::to(Mutex::new(file), false);
     Ok(())
 }
 

@@ -5,6 +5,7 @@ pub mod config;
 pub mod deadline;
 pub mod gather;
 pub mod health;
+pub mod log;
 pub mod malformed;
 pub mod program;
 pub mod serve;

@@ -1,14 +1,13 @@
 //! A binary's `main`, as far as it is the same for all of them.
 
-use std::{fmt::Display, io::IsTerminal, net::SocketAddr, process::ExitCode};
+use std::{fmt::Display, net::SocketAddr, process::ExitCode};
 
 use tokio::{net::TcpListener, signal::unix};
-use tracing_subscriber::EnvFilter;
 
 use crate::{
     Shutdown,
     config::{Settings, Wrong},
-    serve,
+    log, serve,
 };
 
 /// What a program is.
@@ -85,7 +84,7 @@ where
         Ok(config) => config,
         Err(code) => return code,
     };
-    log_to_stderr();
+    log::to_stderr();
     let address = config.listen();
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
@@ -131,30 +130,6 @@ pub async fn health<C: Configuration>(about: &About) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => fail(about, problem),
     }
-}
-
-/// Writes the log to standard error: `LOG` chooses what (as in `RUST_LOG`; `info` by default), `LOG_FORMAT=json` how.
-pub fn log_to_stderr() {
-    let filter = log_filter();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    if std::env::var("LOG_FORMAT").is_ok_and(|format| format == "json") {
-        log.json().init();
-    } else {
-        log.init();
-    }
-}
-
-/// What `LOG` chooses; an empty one chooses nothing else.
-pub fn log_filter() -> EnvFilter {
-    let chosen = std::env::var("LOG")
-        .ok()
-        .filter(|chosen| !chosen.is_empty());
-    chosen
-        .and_then(|chosen| chosen.parse().ok())
-        .unwrap_or_else(|| EnvFilter::new("info"))
 }
 
 /// Cancelled by the first SIGINT or SIGTERM.

@@ -1,18 +1,18 @@
 //! Work that goes on when its caller leaves.
 
-use orderflow_contract::{deadline::Deadline, status, trace::TraceId};
+use orderflow_contract::{deadline::Deadline, status, trace::Call};
 use tonic::Status;
-use tracing::Instrument;
 
 /// Runs `work` to its end in a task of its own and waits for it. tonic drops a handler when its caller is gone; MongoDB's
 /// futures must not be dropped half-way, and a write that was begun is finished.
 pub async fn to_completion<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, Status> {
-    let trace_id = TraceId::current().unwrap_or_else(TraceId::random);
-    tokio::spawn(trace_id.scope(work).in_current_span())
-        .await
-        .map_err(|panicked| status::internal(&panicked))
+    let task = match Call::current() {
+        Some(call) => tokio::spawn(call.scope(work)),
+        None => tokio::spawn(work),
+    };
+    task.await.map_err(|panicked| status::internal(&panicked))
 }
 
 /// As [`to_completion`], for reads. They are not dropped when their caller leaves, for the same reason; but they know the

@@ -1,8 +1,7 @@
 //! The trace of a call.
 
-use http::{HeaderName, HeaderValue, Request, Response};
-use orderflow_contract::trace::TraceId;
-use tracing::Instrument;
+use http::{HeaderName, HeaderValue, Request, Response, uri::PathAndQuery};
+use orderflow_contract::trace::{Call, TraceId};
 
 /// Where a caller finds the trace id of its call.
 pub const TRACE_ID: HeaderName = HeaderName::from_static("trace-id");
@@ -27,21 +26,25 @@ where
     let trace_id = header
         .and_then(TraceId::from_traceparent)
         .unwrap_or_else(TraceId::random);
-    let value = |text: String| {
-        let mut value = HeaderValue::try_from(text).expect("hexadecimal digits");
+    let value = |digits: &[u8]| {
+        let mut value = HeaderValue::from_bytes(digits).expect("hexadecimal digits");
         // It never comes again: no table of compressed headers is to remember it, and to forget another for it.
         value.set_sensitive(true);
         value
     };
     request
         .headers_mut()
-        .insert(TRACEPARENT, value(trace_id.to_traceparent()));
+        .insert(TRACEPARENT, value(&trace_id.to_traceparent()));
 
-    let span = tracing::info_span!("call", server, path = request.uri().path(), %trace_id);
-    let call = call(request);
-    let mut response = trace_id.scope(call).instrument(span).await?;
+    let path = request.uri().path_and_query().cloned();
+    let about = Call {
+        trace_id,
+        server,
+        path: path.unwrap_or_else(|| PathAndQuery::from_static("/")),
+    };
+    let mut response = about.scope(call(request)).await?;
     response
         .headers_mut()
-        .insert(TRACE_ID, value(trace_id.to_string()));
+        .insert(TRACE_ID, value(&trace_id.to_digits()));
     Ok(response)
 }
