@@ -6,11 +6,11 @@ use mongodb::bson::{Document, doc};
 use orderflow_proto::order::v1::{
     GetOrderStatsRequest, ListOrdersRequest, OrderSide, order_service_client::OrderServiceClient,
 };
+use orderflow_upstream::Connection;
 use tokio::time::Instant;
 use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
-    transport::Channel,
 };
 
 use super::{
@@ -81,7 +81,7 @@ impl fmt::Display for Question {
 
 /// The people who ask.
 pub(super) struct People {
-    channels: Vec<Channel>,
+    connections: Vec<Connection>,
     buyer: Asker,
     seller: Asker,
     admin: Asker,
@@ -99,7 +99,7 @@ impl People {
         let mongodb = raw::connect(target.mongo_url()?, 1).await?;
         let admin = shop.admin(&target.database(&mongodb, "user")).await?;
         let mut people = Self {
-            channels: shop.channels().to_vec(),
+            connections: shop.connections().to_vec(),
             buyer: Asker::of(shop.buyer()),
             seller: Asker::of(shop.seller()),
             admin: Asker::of(&admin),
@@ -162,7 +162,7 @@ impl People {
             Question::Stats(who) => (who, Asked::Stats(GetOrderStatsRequest::default())),
         };
         AskingClient {
-            orders: OrderServiceClient::new(self.channels[n % self.channels.len()].clone()),
+            orders: OrderServiceClient::new(self.connections[n % self.connections.len()].clone()),
             bearer: self.asker(who).bearer.clone(),
             asked,
         }
@@ -208,7 +208,7 @@ fn list(who: Who) -> ListOrdersRequest {
 
 /// Somebody who asks the same again and again.
 pub(super) struct AskingClient {
-    orders: OrderServiceClient<Channel>,
+    orders: OrderServiceClient<Connection>,
     bearer: MetadataValue<Ascii>,
     asked: Asked,
 }
@@ -257,7 +257,7 @@ impl Client for AskingClient {
 
 #[cfg(test)]
 mod tests {
-    use tonic::transport::Endpoint;
+    use orderflow_chassis::channel::Tls;
 
     use super::*;
 
@@ -271,8 +271,14 @@ mod tests {
             bearer: name.parse().unwrap(),
             deep: token(name),
         };
+        let nobody = Connection::lazy(
+            ([127, 0, 0, 1], 1).into(),
+            &"http://127.0.0.1:1".parse().unwrap(),
+            &Tls::default(),
+            Duration::ZERO,
+        );
         let people = People {
-            channels: vec![Endpoint::from_static("http://127.0.0.1:1").connect_lazy()],
+            connections: vec![nobody],
             buyer: asker("buyer"),
             seller: asker("seller"),
             admin: asker("admin"),

@@ -7,6 +7,7 @@ use mongodb::{
     Database,
     bson::{Document, doc},
 };
+use orderflow_chassis::channel::Tls;
 use orderflow_contract::{Id, status::is_definite};
 use orderflow_proto::{
     catalog::v1::{
@@ -16,16 +17,18 @@ use orderflow_proto::{
     order::v1::{CreateOrderLine, CreateOrderRequest, order_service_client::OrderServiceClient},
     user::v1::{LoginRequest, RegisterRequest, user_service_client::UserServiceClient},
 };
+use orderflow_upstream::Connection;
 use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
-    transport::{Channel, Endpoint},
 };
 
 use super::load::Client;
 use crate::{audit::History, demo::Error};
 
 const PASSWORD: &str = "a password for the benchmark";
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(2);
 /// How many products are created at once.
 const AT_ONCE: usize = 32;
 /// More than any run can buy.
@@ -34,7 +37,7 @@ const STOCK: i64 = 1_000_000_000;
 /// A shop with buyers.
 pub(super) struct Shop {
     run: Id,
-    channels: Vec<Channel>,
+    connections: Vec<Connection>,
     buyers: Vec<Person>,
     seller: Person,
     products: Arc<[String]>,
@@ -58,18 +61,18 @@ pub(super) struct Size {
 impl Shop {
     /// Registers people and offers products, all of them new.
     pub(super) async fn open(gateways: &[String], size: Size) -> Result<Self, Error> {
-        let mut channels = Vec::with_capacity(size.connections);
+        let mut connections = Vec::with_capacity(size.connections);
         for gateway in gateways
             .iter()
             .cycle()
             .take(size.connections.max(gateways.len()))
         {
-            channels.push(connect(gateway).await?);
+            connections.push(connect(gateway).await?);
         }
         let run = Id::random();
         let sign_up = |n: usize| {
             let email = format!("bench-{run}-{n}@bench.example");
-            sign_up(channels[n % channels.len()].clone(), email)
+            sign_up(connections[n % connections.len()].clone(), email)
         };
         let mut people = Vec::with_capacity(size.buyers + 1);
         for n in 0..=size.buyers {
@@ -79,7 +82,7 @@ impl Shop {
         let products: Vec<_> = stream::iter(0..size.products)
             .map(|n| {
                 offer(
-                    channels[n % channels.len()].clone(),
+                    connections[n % connections.len()].clone(),
                     seller.bearer.clone(),
                     n,
                 )
@@ -89,7 +92,7 @@ impl Shop {
             .await?;
         Ok(Self {
             run,
-            channels,
+            connections,
             buyers: people,
             seller,
             products: products.into(),
@@ -98,20 +101,20 @@ impl Shop {
 
     /// Registers an admin, which somebody becomes by being written down as one.
     pub(super) async fn admin(&self, users: &Database) -> Result<Person, super::Error> {
-        let channel = &self.channels[0];
+        let connection = &self.connections[0];
         let email = format!("bench-{}-admin@bench.example", self.run);
-        let admin = sign_up(channel.clone(), email.clone()).await?;
+        let admin = sign_up(connection.clone(), email.clone()).await?;
         let make_admin = doc! { "$set": { "roles": ["admin"] } };
         users
             .collection::<Document>("users")
             .update_one(doc! { "_id": admin.id.to_string() }, make_admin)
             .await?;
-        let bearer = sign_in(channel.clone(), email).await?;
+        let bearer = sign_in(connection.clone(), email).await?;
         Ok(Person { bearer, ..admin })
     }
 
-    pub(super) fn channels(&self) -> &[Channel] {
-        &self.channels
+    pub(super) fn connections(&self) -> &[Connection] {
+        &self.connections
     }
 
     /// One of those who buy.
@@ -132,7 +135,7 @@ impl Shop {
         products: usize,
     ) -> Vec<OrderClient> {
         let client = |n: usize| OrderClient {
-            orders: OrderServiceClient::new(self.channels[n % self.channels.len()].clone()),
+            orders: OrderServiceClient::new(self.connections[n % self.connections.len()].clone()),
             buyer: self.buyers[n % self.buyers.len()].clone(),
             products: self.products.clone(),
             lines,
@@ -145,7 +148,9 @@ impl Shop {
     /// Clients that read products.
     pub(super) fn read_clients(&self, clients: usize, products: usize) -> Vec<ReadClient> {
         let client = |n: usize| ReadClient {
-            catalog: CatalogServiceClient::new(self.channels[n % self.channels.len()].clone()),
+            catalog: CatalogServiceClient::new(
+                self.connections[n % self.connections.len()].clone(),
+            ),
             bearer: self.buyers[n % self.buyers.len()].bearer.clone(),
             products: self.products.clone(),
             among: products.min(self.products.len()),
@@ -159,19 +164,20 @@ impl Shop {
     }
 }
 
-async fn connect(gateway: &str) -> Result<Channel, Error> {
+/// What the services have among themselves: on the cores of those whom it measures, a load must not cost more than it has to.
+async fn connect(gateway: &str) -> Result<Connection, Error> {
     let no_gateway = || Error::NoGateway(gateway.to_owned());
-    Endpoint::from_shared(format!("http://{gateway}"))
-        .map_err(|_| no_gateway())?
-        .connect_timeout(Duration::from_secs(2))
-        .tcp_nodelay(true)
-        .connect()
+    let address = gateway.parse().map_err(|_| no_gateway())?;
+    let url = format!("http://{gateway}")
+        .parse()
+        .map_err(|_| no_gateway())?;
+    Connection::connect(address, &url, &Tls::default(), CONNECT)
         .await
         .map_err(|_| no_gateway())
 }
 
-async fn sign_up(channel: Channel, email: String) -> Result<Person, Error> {
-    let mut users = UserServiceClient::new(channel.clone());
+async fn sign_up(connection: Connection, email: String) -> Result<Person, Error> {
+    let mut users = UserServiceClient::new(connection.clone());
     let register = RegisterRequest {
         name: "Bench".to_owned(),
         email: email.clone(),
@@ -185,22 +191,26 @@ async fn sign_up(channel: Channel, email: String) -> Result<Person, Error> {
     let no_id = |_| failed("Register", &Status::internal("no user id"));
     Ok(Person {
         id: user.id.parse().map_err(no_id)?,
-        bearer: sign_in(channel, email).await?,
+        bearer: sign_in(connection, email).await?,
     })
 }
 
-async fn sign_in(channel: Channel, email: String) -> Result<MetadataValue<Ascii>, Error> {
+async fn sign_in(connection: Connection, email: String) -> Result<MetadataValue<Ascii>, Error> {
     let login = LoginRequest {
         email,
         password: PASSWORD.to_owned(),
     };
-    let login = UserServiceClient::new(channel).login(login).await;
+    let login = UserServiceClient::new(connection).login(login).await;
     let login = login.map_err(|status| failed("Login", &status))?;
     let bearer = format!("Bearer {}", login.into_inner().access_token);
     Ok(bearer.parse().expect("a token is ASCII"))
 }
 
-async fn offer(channel: Channel, bearer: MetadataValue<Ascii>, n: usize) -> Result<String, Error> {
+async fn offer(
+    connection: Connection,
+    bearer: MetadataValue<Ascii>,
+    n: usize,
+) -> Result<String, Error> {
     let mut request = Request::new(CreateProductRequest {
         name: format!("Benchmark product {n}"),
         description: "It is bought very often.".to_owned(),
@@ -212,7 +222,7 @@ async fn offer(channel: Channel, bearer: MetadataValue<Ascii>, n: usize) -> Resu
         request_id: String::new(),
     });
     request.metadata_mut().insert("authorization", bearer);
-    let created = CatalogServiceClient::new(channel)
+    let created = CatalogServiceClient::new(connection)
         .create_product(request)
         .await;
     let created = created.map_err(|status| failed("CreateProduct", &status))?;
@@ -229,7 +239,7 @@ pub(super) fn failed(what: &'static str, status: &Status) -> Error {
 
 /// Somebody who orders, each time something else.
 pub(super) struct OrderClient {
-    orders: OrderServiceClient<Channel>,
+    orders: OrderServiceClient<Connection>,
     buyer: Person,
     products: Arc<[String]>,
     lines: usize,
@@ -274,7 +284,7 @@ impl Client for OrderClient {
 
 /// Somebody who looks at products.
 pub(super) struct ReadClient {
-    catalog: CatalogServiceClient<Channel>,
+    catalog: CatalogServiceClient<Connection>,
     bearer: MetadataValue<Ascii>,
     products: Arc<[String]>,
     among: usize,

@@ -39,7 +39,7 @@ const GIVEN_UP: usize = 1_000;
 
 /// The connection to one server: made when it is first needed, made again when it is lost. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Connection(Arc<Shared>);
+pub struct Connection(Arc<Shared>);
 
 struct Shared {
     address: SocketAddr,
@@ -91,8 +91,20 @@ enum Unanswered {
 }
 
 impl Connection {
+    /// A connection that is there, as [`Connection::lazy`] will make it.
+    pub async fn connect(
+        address: SocketAddr,
+        url: &Uri,
+        tls: &Tls,
+        patience: Duration,
+    ) -> Result<Self, NotConnected> {
+        let connection = Self::lazy(address, url, tls, patience);
+        connection.0.established().await?;
+        Ok(connection)
+    }
+
     /// To the server at `address`, under the name that `url` gives it, once it is needed; given up after `patience`.
-    pub(crate) fn lazy(address: SocketAddr, url: &Uri, tls: &Tls, patience: Duration) -> Self {
+    pub fn lazy(address: SocketAddr, url: &Uri, tls: &Tls, patience: Duration) -> Self {
         Self(Arc::new(Shared {
             address,
             url: url.clone(),

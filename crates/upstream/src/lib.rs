@@ -10,7 +10,7 @@ mod upstream;
 
 pub use budget::{Budget, backoff};
 pub use choice::{Choice, Refused};
-pub use connection::{Failed, NotConnected};
+pub use connection::{Connection, Failed, NotConnected};
 pub use replica::{Lease, Standing};
 pub use reply::Reply;
 pub use upstream::Upstream;
