@@ -16,7 +16,8 @@ RUN find . -type f -regextype posix-extended \
 FROM rust:1-bookworm AS build
 WORKDIR /orderflow
 # Said once: dependencies built for other packages, or with other features, would not count the second time.
-ENV BUILD="cargo build --locked --profile dist --package orderflow-user --package orderflow-catalog \
+ENV CARGO_PROFILE_RELEASE_STRIP=true \
+    BUILD="cargo build --locked --release --package orderflow-user --package orderflow-catalog \
 --package orderflow-order --package orderflow-gateway --package orderflow-cli"
 # COPY compares contents, so this layer stays until a manifest changes.
 COPY --from=manifests /orderflow .
@@ -27,7 +28,7 @@ COPY . .
 RUN find . -name '*.rs' -not -path './target/*' -exec touch {} + \
  && $BUILD \
  && mkdir /libraries \
- && cd target/dist \
+ && cd target/release \
  && ldd orderflow orderflow-user orderflow-catalog orderflow-order orderflow-gateway \
   | grep -o '/lib[^ ]*' | sort -u | xargs cp --parents --dereference --target-directory /libraries
 
@@ -37,30 +38,30 @@ COPY --from=build /libraries /
 USER 10001:10001
 
 FROM runtime AS user
-COPY --from=build /orderflow/target/dist/orderflow-user /usr/local/bin/
+COPY --from=build /orderflow/target/release/orderflow-user /usr/local/bin/
 ENV LISTEN=0.0.0.0:7001
 EXPOSE 7001
 ENTRYPOINT ["orderflow-user"]
 
 FROM runtime AS catalog
-COPY --from=build /orderflow/target/dist/orderflow-catalog /usr/local/bin/
+COPY --from=build /orderflow/target/release/orderflow-catalog /usr/local/bin/
 ENV LISTEN=0.0.0.0:7002
 EXPOSE 7002
 ENTRYPOINT ["orderflow-catalog"]
 
 FROM runtime AS order
-COPY --from=build /orderflow/target/dist/orderflow-order /usr/local/bin/
+COPY --from=build /orderflow/target/release/orderflow-order /usr/local/bin/
 ENV LISTEN=0.0.0.0:7003
 EXPOSE 7003
 ENTRYPOINT ["orderflow-order"]
 
 FROM runtime AS gateway
-COPY --from=build /orderflow/target/dist/orderflow-gateway /usr/local/bin/
+COPY --from=build /orderflow/target/release/orderflow-gateway /usr/local/bin/
 ENV LISTEN=0.0.0.0:8080
 EXPOSE 8080
 ENTRYPOINT ["orderflow-gateway"]
 
 # Last, so that a build without a target gives it.
 FROM runtime AS orderflow
-COPY --from=build /orderflow/target/dist/orderflow /usr/local/bin/
+COPY --from=build /orderflow/target/release/orderflow /usr/local/bin/
 ENTRYPOINT ["orderflow"]
