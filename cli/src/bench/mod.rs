@@ -60,7 +60,7 @@ pub struct Args {
     #[arg(long, default_value_t = 3)]
     pub warm_up: u64,
     /// Connections of the clients to the gateway
-    #[arg(long, default_value_t = 8, value_parser = positive)]
+    #[arg(long, default_value_t = 4, value_parser = positive)]
     pub connections: usize,
     /// How many of each of gateway, order and catalog are started
     #[arg(long, default_value_t = 1, conflicts_with = "gateway", value_parser = positive)]
