@@ -8,15 +8,15 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 
-/// What goes out together at the most: two of the frames that most peers take.
-const CAPACITY: usize = 32 * 1024;
+/// What goes out together at the most: two of the frames that most peers take, with their heads.
+const CAPACITY: usize = 2 * (16 * 1024 + 9);
 
 /// The bytes of an HTTP/2 connection, whose calls are tasks of their own: before anything is sent, everybody who is ready gets a
 /// turn, and what they have to say goes along. Without it each of many calls that are answered at once would be a write of
 /// its own, which costs more than all else that is done for a small answer. Nothing waits for time to pass.
 pub struct Gathering<T> {
     io: BufWriter<T>,
-    /// The others had their turn; now it is sent.
+    /// Once is enough: asked again, it is sent. HTTP/2 may ask again in the same turn, when it has taken a call meanwhile.
     gave_way: bool,
 }
 

@@ -9,13 +9,13 @@ tokio::task_local! {
 }
 
 /// What a task works for, as the log names it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Call {
     /// Under which it and what it causes elsewhere is logged.
     pub trace_id: TraceId,
     /// Who was called.
     pub server: &'static str,
-    /// What was called.
+    /// What was called, with the query, which is not for the log.
     pub path: PathAndQuery,
 }
 

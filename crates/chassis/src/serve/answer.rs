@@ -27,7 +27,7 @@ pub(super) struct Answer<B> {
     ended: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
-/// What is sent: until it is on the wire, the client is waited for.
+/// What is sent: until it is with the bytes of the connection, the client is waited for; who does not take those is `Wire`'s to notice.
 pub(super) struct Sent {
     data: Bytes,
     _waiting: Waiting,
