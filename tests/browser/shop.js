@@ -175,6 +175,30 @@ async function typing(buyer) {
   await buyer.unroute(list);
 }
 
+/** Whoever is quicker than the page stays where they are: it takes the focus as it appears, and never later. */
+async function hurrying(buyer) {
+  await buyer.goto(`${shop}#/cart`);
+  await heading(buyer, "Cart");
+  const stays = await buyer.evaluate(async () => {
+    const appears = new Promise((resolve) => {
+      const watching = new MutationObserver(() => {
+        const search = document.getElementById("search");
+        if (!search) return;
+        watching.disconnect();
+        search.focus();
+        resolve(search);
+      });
+      watching.observe(document.body, { childList: true, subtree: true });
+    });
+    location.hash = "#/";
+    const search = await appears;
+    // Long past whatever the page puts off until it has been painted.
+    for (let frames = 0; frames < 30; frames++) await new Promise(requestAnimationFrame);
+    return document.activeElement === search;
+  });
+  assert.ok(stays, "the focus was taken away from who was there first");
+}
+
 async function ordering(buyer) {
   await buyer.goto(shop);
   await heading(buyer, "Shop");
@@ -200,6 +224,7 @@ async function shipping(buyer, seller) {
   await see(seller, "Nobody has ordered yet.");
   await look(seller, "no-orders");
   await typing(buyer);
+  await hurrying(buyer);
   await ordering(buyer);
   const sale = seller.getByRole("article").filter({ hasText: lamp });
   await sale.locator("[data-status=PENDING]").waitFor();

@@ -1,6 +1,6 @@
 // Forms whose fields are named as in the contract, so that each mistake which the server finds stands beside its field.
 import type { ComponentChildren, JSX, RefObject } from "preact";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { problem, WrongFields, type Problem } from "../problem.ts";
 
@@ -38,7 +38,7 @@ export function useForm(send: (data: FormData) => Promise<void>, { reasons = {} 
   };
 
   // Where to go on: the first field that is wrong.
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (failed) ref.current?.querySelector<HTMLElement>("[aria-invalid=true]")?.focus();
   }, [failed]);
 

@@ -1,6 +1,6 @@
 // What every view has: a title, and something to show while it is being asked for.
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 import type { Loaded } from "../loading.ts";
 import { Alert } from "./form.tsx";
@@ -19,8 +19,9 @@ export function Page({ title, aside, children }: PageProps) {
   useEffect(() => {
     document.title = `${title} · OrderFlow`;
   }, [title]);
-  // Another view is like another page: reading starts at its beginning.
-  useEffect(() => {
+  // Another view is like another page: reading starts at its beginning. The focus moves as the view appears: later it would be
+  // taken from somebody who is already typing.
+  useLayoutEffect(() => {
     if (!isFirst) heading.current?.focus();
     isFirst = false;
   }, []);
