@@ -137,7 +137,7 @@ impl MongoDb {
         Ok(match Source::from_mongo_url(url) {
             Source::Existing(url) => Self::Existing(url),
             Source::Own => {
-                let set = ReplicaSet::start(options).await?;
+                let set = ReplicaSet::start(options.own_cache()).await?;
                 let url = set.url();
                 Self::Own(set, url)
             }

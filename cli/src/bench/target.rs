@@ -29,9 +29,6 @@ use crate::{
 };
 
 const READY: Duration = Duration::from_secs(30);
-/// What is written in a measurement does not fit into the little memory that our MongoDB is content with otherwise: it would
-/// spend a third of its time on writing the same pages out again and again.
-const CACHE_GB: f64 = 1.0;
 
 pub(super) struct Target {
     gateways: Vec<String>,
@@ -92,7 +89,7 @@ impl Target {
         let (mongod, mongo_url) = match Source::from_env() {
             Source::Existing(url) => (None, url),
             Source::Own => {
-                let mongod = ReplicaSet::start(Options::ephemeral().cache_gb(CACHE_GB)).await?;
+                let mongod = ReplicaSet::start(Options::ephemeral().own_cache()).await?;
                 let url = mongod.url();
                 (Some(mongod), url)
             }

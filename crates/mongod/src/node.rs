@@ -81,13 +81,13 @@ impl Node {
         let log = directory.path().join(format!("node-{number}.log"));
         File::create(&log).map_err(Error::not_writable(&log))?;
 
+        let cache = options.cache_gb;
+        let cache = cache.map(|gb| format!("--wiredTigerCacheSizeGB={gb}"));
         let arguments = [
             format!("--port={port}"),
             "--bind_ip=127.0.0.1".to_owned(),
             "--nounixsocket".to_owned(),
             format!("--replSet={NAME}"),
-            // Half the machine's memory otherwise.
-            format!("--wiredTigerCacheSizeGB={}", options.cache_gb),
             // MB; a twentieth of the disk otherwise.
             "--oplogSize=256".to_owned(),
         ];
@@ -98,7 +98,11 @@ impl Node {
 
         Ok(Self {
             program: program.to_owned(),
-            arguments: arguments.into_iter().chain(parameters).collect(),
+            arguments: arguments
+                .into_iter()
+                .chain(cache)
+                .chain(parameters)
+                .collect(),
             port,
             data,
             log,
