@@ -2,7 +2,9 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    future::pending,
     hash::Hash,
+    pin::pin,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -72,9 +74,21 @@ struct Job<I, O> {
 
 /// The right to run, held by one batch at a time. Dropping it lets the next batch begin.
 pub struct Turn<I, O> {
-    _waiting: OwnedMutexGuard<Waiting<I, O>>,
+    waiting: OwnedMutexGuard<Waiting<I, O>>,
     since: Instant,
     held: Arc<OnceLock<Duration>>,
+}
+
+impl<I, O> Turn<I, O> {
+    /// Keeps the turn while `work` goes on, but no longer than until `enough` others wait: they are worth a batch of their own.
+    pub async fn during<F: Future>(mut self, work: F, enough: usize) -> F::Output {
+        let mut work = pin!(work);
+        tokio::select! {
+            done = &mut work => return done,
+            () = self.waiting.gather_up_to(enough) => drop(self),
+        }
+        work.await
+    }
 }
 
 impl<I, O> Drop for Turn<I, O> {
@@ -170,7 +184,7 @@ async fn lane<I: Send + 'static, O: Send + 'static, F>(
         let waited = jobs.first().map(|job| since - job.since);
         let held = Arc::new(OnceLock::new());
         let turn = Turn {
-            _waiting: waiting,
+            waiting,
             since,
             held: held.clone(),
         };
@@ -198,6 +212,16 @@ async fn lane<I: Send + 'static, O: Send + 'static, F>(
 }
 
 impl<I, O> Waiting<I, O> {
+    /// Done when that many wait for the next batch. What is gathered stays where it is when this is dropped.
+    async fn gather_up_to(&mut self, items: usize) {
+        while self.next.len() < items {
+            match self.queue.recv().await {
+                Some(job) => self.next.push_back(job),
+                None => return pending().await,
+            }
+        }
+    }
+
     /// The next batch: what has gathered by now, or the next item to come. `None` when nothing can come any more.
     async fn gather(&mut self, limits: Limits) -> Option<Vec<Job<I, O>>> {
         loop {
@@ -436,5 +460,45 @@ mod tests {
             (first.await.unwrap(), second.await.unwrap()),
             (Ok(0), Ok(1))
         );
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_worth_it_begins_before_its_turn() {
+        const ENOUGH: usize = 3;
+        let gate = Arc::new(Semaphore::new(0));
+        let begun = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let (of_batches, of_begun) = (gate.clone(), begun.clone());
+        let run = move |items: Vec<u32>, turn: Turn<_, _>| {
+            let gate = of_batches.clone();
+            of_begun.lock().unwrap().push(items.len());
+            async move {
+                let work = async { gate.acquire().await.unwrap().forget() };
+                turn.during(work, ENOUGH).await;
+                vec![items.clone(); items.len()]
+            }
+        };
+        let limits = Limits { lanes: 2, ..LIMITS };
+        let batcher = Batcher::start(limits, run);
+        let mut tasks = vec![submit(&batcher, 0).await];
+        for item in 1..3 {
+            tasks.push(submit(&batcher, item).await);
+        }
+        assert_eq!(*begun.lock().unwrap(), [1], "two are not worth it");
+        tasks.push(submit(&batcher, 3).await);
+        assert_eq!(*begun.lock().unwrap(), [1, 3]);
+        // All lanes are busy, however many wait.
+        for item in 4..9 {
+            tasks.push(submit(&batcher, item).await);
+        }
+        assert_eq!(*begun.lock().unwrap(), [1, 3]);
+
+        gate.add_permits(3);
+        let mut batches = Vec::new();
+        for task in tasks {
+            batches.push(task.await.unwrap().unwrap());
+        }
+        batches.dedup();
+        let expected: [Vec<u32>; 3] = [vec![0], vec![1, 2, 3], (4..9).collect()];
+        assert_eq!(batches, expected);
     }
 }

@@ -15,11 +15,11 @@ use crate::{
     store::Store,
 };
 
-/// Two lanes: while one writes its orders, the other reserves. More of them would make smaller batches. The weight is in lines:
-/// a batch must fit into one transaction of the catalog, and into its time.
+/// While some write their orders, another one reserves. The weight is in lines: a batch must fit into one transaction of the
+/// catalog, and into its time.
 const LANES: Limits = Limits {
     name: "place",
-    lanes: 2,
+    lanes: 3,
     queue: 2_048,
     items: 256,
     weight: 1_024,
@@ -27,6 +27,10 @@ const LANES: Limits = Limits {
 
 /// How long writing orders is tried again while MongoDB is out of reach. After that the callers get "unknown".
 const WRITING: Duration = Duration::from_secs(10);
+
+/// Whatever its size, a batch costs as much as ten orders or so; one of that many may already wait at the catalog while the one
+/// before is decided there. Smaller ones would cost more than the catalog loses by waiting for them.
+const WORTH_A_BATCH: usize = 64;
 
 type Placed = Result<Order, Error>;
 
@@ -53,8 +57,8 @@ async fn place(
     placements: Vec<Placement>,
     turn: Turn<Placement, Placed>,
 ) -> Vec<Placed> {
-    let reserved = repeatable(Step::PlaceReserve, || inventory.reserve(&placements)).await;
-    drop(turn);
+    let reserve = repeatable(Step::PlaceReserve, || inventory.reserve(&placements));
+    let reserved = turn.during(reserve, WORTH_A_BATCH).await;
     let Ok(reserved) = reserved else {
         return placements.iter().map(|_| Err(Error::NoAnswer)).collect();
     };
