@@ -39,6 +39,20 @@ async fn parameter(set: &ReplicaSet, name: &str) -> i64 {
         .unwrap()
 }
 
+/// Memory that it keeps data in, in bytes.
+async fn cache(set: &ReplicaSet) -> f64 {
+    let admin = notes(set).await.client().database("admin");
+    let status = admin.run_command(doc! { "serverStatus": 1 }).await.unwrap();
+    let cache = status.get_document("wiredTiger").unwrap();
+    let cache = cache.get_document("cache").unwrap();
+    match cache.get("maximum bytes configured").unwrap() {
+        Bson::Int32(bytes) => f64::from(*bytes),
+        Bson::Int64(bytes) => *bytes as f64,
+        Bson::Double(bytes) => *bytes,
+        other => panic!("{other} is no size"),
+    }
+}
+
 /// The directory of the set that this mongod is a node of.
 fn directory_of(pid: u32) -> PathBuf {
     let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
@@ -90,6 +104,17 @@ async fn one_node_takes_majority_writes_and_transactions() {
         .run_command(fail_point)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn memory_is_a_quarter_gigabyte_or_what_mongodb_takes_by_itself() {
+    const QUARTER: f64 = (256 << 20) as f64;
+    let small = ReplicaSet::start(Options::ephemeral()).await.unwrap();
+    assert_eq!(cache(&small).await, QUARTER);
+    let large = ReplicaSet::start(Options::ephemeral().own_cache())
+        .await
+        .unwrap();
+    assert!(cache(&large).await > QUARTER);
 }
 
 #[tokio::test]
