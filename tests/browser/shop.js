@@ -180,7 +180,8 @@ async function hurrying(buyer) {
   await buyer.goto(`${shop}#/cart`);
   await heading(buyer, "Cart");
   const stays = await buyer.evaluate(async () => {
-    const appears = new Promise((resolve) => {
+    const appears = new Promise((resolve, reject) => {
+      setTimeout(reject, 5_000, new Error("there is nothing to search with"));
       const watching = new MutationObserver(() => {
         const search = document.getElementById("search");
         if (!search) return;

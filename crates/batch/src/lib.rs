@@ -35,7 +35,7 @@ pub struct Limits {
     pub name: &'static str,
     /// How many batches may be on their way at once: only one of them holds the turn.
     pub lanes: usize,
-    /// Items that may wait; more are turned away.
+    /// Items that may wait, beside those that the next batch has gathered; more are turned away.
     pub queue: usize,
     /// Items in a batch.
     pub items: usize,
@@ -72,7 +72,7 @@ struct Job<I, O> {
     answer: oneshot::Sender<O>,
 }
 
-/// The right to run, held by one batch at a time. Dropping it lets the next batch begin.
+/// The right to be the last that has begun, held by one batch at a time. Dropping it lets the next batch begin.
 pub struct Turn<I, O> {
     waiting: OwnedMutexGuard<Waiting<I, O>>,
     since: Instant,
@@ -80,7 +80,8 @@ pub struct Turn<I, O> {
 }
 
 impl<I, O> Turn<I, O> {
-    /// Keeps the turn while `work` goes on, but no longer than until `enough` others wait: they are worth a batch of their own.
+    /// Keeps the turn while `work` goes on, but no longer than until `enough` others wait, whatever they weigh: they are worth a
+    /// batch of their own.
     pub async fn during<F: Future>(mut self, work: F, enough: usize) -> F::Output {
         let mut work = pin!(work);
         tokio::select! {
@@ -214,7 +215,13 @@ async fn lane<I: Send + 'static, O: Send + 'static, F>(
 impl<I, O> Waiting<I, O> {
     /// Done when that many wait for the next batch. What is gathered stays where it is when this is dropped.
     async fn gather_up_to(&mut self, items: usize) {
-        while self.next.len() < items {
+        loop {
+            if self.next.len() >= items {
+                self.next.retain(|job| !job.answer.is_closed());
+                if self.next.len() >= items {
+                    return;
+                }
+            }
             match self.queue.recv().await {
                 Some(job) => self.next.push_back(job),
                 None => return pending().await,
@@ -236,7 +243,9 @@ impl<I, O> Waiting<I, O> {
             }
             let mut batch = Vec::with_capacity(self.next.len());
             let mut weight = 0;
-            while let Some(job) = self.next.front() {
+            while batch.len() < limits.items
+                && let Some(job) = self.next.front()
+            {
                 // Nobody waits for it any more, and nothing was done about it yet.
                 if job.answer.is_closed() {
                     self.next.pop_front();
@@ -462,25 +471,34 @@ mod tests {
         );
     }
 
-    #[tokio::test]
-    async fn a_batch_that_is_worth_it_begins_before_its_turn() {
-        const ENOUGH: usize = 3;
-        let gate = Arc::new(Semaphore::new(0));
-        let begun = Arc::new(std::sync::Mutex::new(Vec::new()));
+    type Begun = Arc<std::sync::Mutex<Vec<usize>>>;
+
+    /// Two lanes, whose batches keep the turn until they have a permit or three wait; the sizes of those that have begun.
+    fn kept(items: usize) -> (Batcher<u32, Vec<u32>>, Arc<Semaphore>, Begun) {
+        let (gate, begun) = (Arc::new(Semaphore::new(0)), Begun::default());
         let (of_batches, of_begun) = (gate.clone(), begun.clone());
         let run = move |items: Vec<u32>, turn: Turn<_, _>| {
             let gate = of_batches.clone();
             of_begun.lock().unwrap().push(items.len());
             async move {
                 let work = async { gate.acquire().await.unwrap().forget() };
-                turn.during(work, ENOUGH).await;
+                turn.during(work, 3).await;
                 vec![items.clone(); items.len()]
             }
         };
-        let limits = Limits { lanes: 2, ..LIMITS };
-        let batcher = Batcher::start(limits, run);
-        let mut tasks = vec![submit(&batcher, 0).await];
-        for item in 1..3 {
+        let limits = Limits {
+            lanes: 2,
+            items,
+            ..LIMITS
+        };
+        (Batcher::start(limits, run), gate, begun)
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_worth_it_begins_before_its_turn() {
+        let (batcher, gate, begun) = kept(10);
+        let mut tasks = Vec::new();
+        for item in 0..3 {
             tasks.push(submit(&batcher, item).await);
         }
         assert_eq!(*begun.lock().unwrap(), [1], "two are not worth it");
@@ -500,5 +518,39 @@ mod tests {
         batches.dedup();
         let expected: [Vec<u32>; 3] = [vec![0], vec![1, 2, 3], (4..9).collect()];
         assert_eq!(batches, expected);
+    }
+
+    #[tokio::test]
+    async fn who_has_left_makes_no_batch_worth_it_and_who_has_gathered_goes_next() {
+        let (batcher, gate, begun) = kept(10);
+        let first = submit(&batcher, 0).await;
+        let (left, second) = (submit(&batcher, 1).await, submit(&batcher, 2).await);
+        left.abort();
+        assert!(left.await.unwrap_err().is_cancelled());
+        let third = submit(&batcher, 3).await;
+        assert_eq!(*begun.lock().unwrap(), [1]);
+
+        gate.add_permits(2);
+        assert_eq!(first.await.unwrap(), Ok(vec![0]));
+        for task in [second, third] {
+            assert_eq!(task.await.unwrap(), Ok(vec![2, 3]));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_has_no_more_items_than_it_may_whatever_is_worth_one() {
+        let (batcher, gate, begun) = kept(2);
+        let mut tasks = Vec::new();
+        for item in 0..4 {
+            tasks.push(submit(&batcher, item).await);
+        }
+        assert_eq!(*begun.lock().unwrap(), [1, 2]);
+        gate.add_permits(3);
+        let mut batches = Vec::new();
+        for task in tasks {
+            batches.push(task.await.unwrap().unwrap());
+        }
+        batches.dedup();
+        assert_eq!(batches, [vec![0], vec![1, 2], vec![3]]);
     }
 }

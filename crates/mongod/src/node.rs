@@ -81,8 +81,8 @@ impl Node {
         let log = directory.path().join(format!("node-{number}.log"));
         File::create(&log).map_err(Error::not_writable(&log))?;
 
-        let cache = options.cache_gb;
-        let cache = cache.map(|gb| format!("--wiredTigerCacheSizeGB={gb}"));
+        let to_flag = |gb| format!("--wiredTigerCacheSizeGB={gb}");
+        let cache = options.cache_gb.map(to_flag);
         let arguments = [
             format!("--port={port}"),
             "--bind_ip=127.0.0.1".to_owned(),

@@ -2,7 +2,11 @@
 
 use std::net::SocketAddr;
 
-use mongodb::bson::{Bson, Document, doc};
+use futures::future::join_all;
+use mongodb::{
+    ClientSession,
+    bson::{Bson, Document, doc},
+};
 use orderflow_contract::Id;
 use orderflow_identity::service::ServiceIdentity;
 use orderflow_proto::catalog::v1::{
@@ -12,6 +16,7 @@ use orderflow_proto::catalog::v1::{
 };
 use orderflow_testkit::{Person, World, eventually};
 use tonic::{
+    Code,
     service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
@@ -391,13 +396,8 @@ async fn a_poisoned_release_spoils_no_other() {
     assert_eq!(stock(&ada, &text).await, 4);
 }
 
-#[tokio::test]
-async fn a_blocked_product_spoils_no_other() {
-    let (_mongo, world) = world_of_its_own(&[LEFT_OPEN_FOR_60_S]).await;
-    let ada = world.person("ada").await;
-    let (tea, cup) = (ada.product().create().await, ada.product().create().await);
-    let inventory = inventory(&world).await;
-    // Somebody whose session the catalog does not know of.
+/// Somebody whose session the catalog does not know of has written to the product, and does not end.
+async fn touch(world: &World, product: &Product) -> ClientSession {
     let products = world
         .database("catalog")
         .await
@@ -405,8 +405,18 @@ async fn a_blocked_product_spoils_no_other() {
     let mut stranger = products.client().start_session().await.unwrap();
     stranger.start_transaction().await.unwrap();
     let touch = doc! { "$set": { "touched": true } };
-    let touched = products.update_one(doc! { "_id": &tea.id }, touch);
+    let touched = products.update_one(doc! { "_id": &product.id }, touch);
     touched.session(&mut stranger).await.unwrap();
+    stranger
+}
+
+#[tokio::test]
+async fn a_blocked_product_spoils_no_other() {
+    let (_mongo, world) = world_of_its_own(&[LEFT_OPEN_FOR_60_S]).await;
+    let ada = world.person("ada").await;
+    let (tea, cup) = (ada.product().create().await, ada.product().create().await);
+    let inventory = inventory(&world).await;
+    let mut stranger = touch(&world, &tea).await;
 
     let orders: [Id; 4] = std::array::from_fn(|_| Id::random());
     let of = |product| orders.map(|id| item(id, &[(product, 1)])).to_vec();
@@ -421,4 +431,32 @@ async fn a_blocked_product_spoils_no_other() {
     stranger.abort_transaction().await.unwrap();
     assert_eq!(kinds(&reserve(&inventory, batch).await), ["reserved"; 4]);
     assert_eq!((stock(&ada, &tea).await, stock(&ada, &cup).await), (9, 7));
+}
+
+/// So many that some wait at the catalog while others are decided there.
+#[tokio::test]
+async fn a_blocked_product_spoils_no_order_of_another_however_many_wait() {
+    let (_mongo, world) = world_of_its_own(&[LEFT_OPEN_FOR_60_S]).await;
+    let ada = world.person("ada").await;
+    let tea = ada.product().stock(1_000).create().await;
+    let cup = ada.product().stock(1_000).create().await;
+    let mut stranger = touch(&world, &tea).await;
+
+    let place = async |n: usize| {
+        let is_blocked = n == 7;
+        let product = if is_blocked { &tea } else { &cup };
+        let placed = ada.order().line(product, 1).place().await;
+        (is_blocked, placed)
+    };
+    for (is_blocked, placed) in join_all((0..250).map(place)).await {
+        match placed {
+            Ok(_) => assert!(!is_blocked),
+            Err(status) => assert!(
+                is_blocked && status.code() == Code::Unavailable,
+                "{status:?}"
+            ),
+        }
+    }
+    stranger.abort_transaction().await.unwrap();
+    assert_eq!(stock(&ada, &cup).await, 1_000 - 249);
 }

@@ -1,6 +1,6 @@
 // The frame around every view, and which view it is.
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 import * as cart from "./cart.ts";
 import { dismiss, notices } from "./notices.ts";
@@ -66,7 +66,7 @@ function Nowhere() {
 export function App() {
   const main = useRef<HTMLElement>(null);
   const path = route.value.path.join("/");
-  useEffect(() => scrollTo(0, 0), [path]);
+  useLayoutEffect(() => scrollTo(0, 0), [path]);
   const skip = (event: Event) => {
     event.preventDefault();
     main.current?.focus();

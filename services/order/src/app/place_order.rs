@@ -15,7 +15,7 @@ use crate::{
     store::Store,
 };
 
-/// While some write their orders, another one reserves. The weight is in lines: a batch must fit into one transaction of the
+/// While one writes its orders, another one is decided, and a third may stand ready. The weight is in lines: a batch must fit into one transaction of the
 /// catalog, and into its time.
 const LANES: Limits = Limits {
     name: "place",
