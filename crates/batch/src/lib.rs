@@ -217,16 +217,21 @@ impl<I, O> Waiting<I, O> {
     async fn gather_up_to(&mut self, items: usize) {
         loop {
             if self.next.len() >= items {
-                self.next.retain(|job| !job.answer.is_closed());
-                if self.next.len() >= items {
-                    return;
-                }
+                self.leave_out_who_has_left();
+            }
+            if self.next.len() >= items {
+                return;
             }
             match self.queue.recv().await {
                 Some(job) => self.next.push_back(job),
                 None => return pending().await,
             }
         }
+    }
+
+    /// Nobody waits for theirs any more, and nothing was done about it yet.
+    fn leave_out_who_has_left(&mut self) {
+        self.next.retain(|job| !job.answer.is_closed());
     }
 
     /// The next batch: what has gathered by now, or the next item to come. `None` when nothing can come any more.
@@ -241,16 +246,12 @@ impl<I, O> Waiting<I, O> {
                     Err(_) => break,
                 }
             }
+            self.leave_out_who_has_left();
             let mut batch = Vec::with_capacity(self.next.len());
             let mut weight = 0;
             while batch.len() < limits.items
                 && let Some(job) = self.next.front()
             {
-                // Nobody waits for it any more, and nothing was done about it yet.
-                if job.answer.is_closed() {
-                    self.next.pop_front();
-                    continue;
-                }
                 weight += job.weight;
                 if !batch.is_empty() && weight > limits.weight {
                     break;
@@ -266,7 +267,7 @@ impl<I, O> Waiting<I, O> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{ops::Range, time::Duration};
 
     use tokio::{
         sync::Semaphore,
@@ -298,10 +299,9 @@ mod tests {
         (Batcher::start(limits, run), gate)
     }
 
-    async fn submit(
-        batcher: &Batcher<u32, Vec<u32>>,
-        item: u32,
-    ) -> JoinHandle<Result<Vec<u32>, Refused>> {
+    type Task = JoinHandle<Result<Vec<u32>, Refused>>;
+
+    async fn submit(batcher: &Batcher<u32, Vec<u32>>, item: u32) -> Task {
         let batcher = batcher.clone();
         let task = tokio::spawn(async move { batcher.submit(item, 1).await });
         // On this single thread the task, and the lane it wakes, run as far as they can.
@@ -311,21 +311,31 @@ mod tests {
         task
     }
 
-    #[tokio::test]
-    async fn what_gathers_while_a_batch_runs_goes_together_in_its_order() {
-        let (batcher, gate) = gated(LIMITS);
+    async fn submit_all(batcher: &Batcher<u32, Vec<u32>>, items: Range<u32>) -> Vec<Task> {
         let mut tasks = Vec::new();
-        for item in 0..15 {
-            tasks.push(submit(&batcher, item).await);
+        for item in items {
+            tasks.push(submit(batcher, item).await);
         }
-        gate.add_permits(3);
+        tasks
+    }
+
+    /// The batches that these items were in.
+    async fn batches(tasks: Vec<Task>) -> Vec<Vec<u32>> {
         let mut batches = Vec::new();
         for task in tasks {
             batches.push(task.await.unwrap().unwrap());
         }
         batches.dedup();
+        batches
+    }
+
+    #[tokio::test]
+    async fn what_gathers_while_a_batch_runs_goes_together_in_its_order() {
+        let (batcher, gate) = gated(LIMITS);
+        let tasks = submit_all(&batcher, 0..15).await;
+        gate.add_permits(3);
         let expected: [Vec<u32>; 3] = [vec![0], (1..11).collect(), (11..15).collect()];
-        assert_eq!(batches, expected);
+        assert_eq!(batches(tasks).await, expected);
     }
 
     #[tokio::test]
@@ -334,10 +344,7 @@ mod tests {
             weight: 2,
             ..LIMITS
         });
-        let mut tasks = Vec::new();
-        for item in 0..4 {
-            tasks.push(submit(&batcher, item).await);
-        }
+        let mut tasks = submit_all(&batcher, 0..4).await;
         gate.add_permits(3);
         assert_eq!(tasks.pop().unwrap().await.unwrap(), Ok(vec![3]));
         assert_eq!(tasks.pop().unwrap().await.unwrap(), Ok(vec![1, 2]));
@@ -497,27 +504,17 @@ mod tests {
     #[tokio::test]
     async fn a_batch_that_is_worth_it_begins_before_its_turn() {
         let (batcher, gate, begun) = kept(10);
-        let mut tasks = Vec::new();
-        for item in 0..3 {
-            tasks.push(submit(&batcher, item).await);
-        }
+        let mut tasks = submit_all(&batcher, 0..3).await;
         assert_eq!(*begun.lock().unwrap(), [1], "two are not worth it");
         tasks.push(submit(&batcher, 3).await);
         assert_eq!(*begun.lock().unwrap(), [1, 3]);
         // All lanes are busy, however many wait.
-        for item in 4..9 {
-            tasks.push(submit(&batcher, item).await);
-        }
+        tasks.extend(submit_all(&batcher, 4..9).await);
         assert_eq!(*begun.lock().unwrap(), [1, 3]);
 
         gate.add_permits(3);
-        let mut batches = Vec::new();
-        for task in tasks {
-            batches.push(task.await.unwrap().unwrap());
-        }
-        batches.dedup();
         let expected: [Vec<u32>; 3] = [vec![0], vec![1, 2, 3], (4..9).collect()];
-        assert_eq!(batches, expected);
+        assert_eq!(batches(tasks).await, expected);
     }
 
     #[tokio::test]
@@ -540,17 +537,9 @@ mod tests {
     #[tokio::test]
     async fn a_batch_has_no_more_items_than_it_may_whatever_is_worth_one() {
         let (batcher, gate, begun) = kept(2);
-        let mut tasks = Vec::new();
-        for item in 0..4 {
-            tasks.push(submit(&batcher, item).await);
-        }
+        let tasks = submit_all(&batcher, 0..4).await;
         assert_eq!(*begun.lock().unwrap(), [1, 2]);
         gate.add_permits(3);
-        let mut batches = Vec::new();
-        for task in tasks {
-            batches.push(task.await.unwrap().unwrap());
-        }
-        batches.dedup();
-        assert_eq!(batches, [vec![0], vec![1, 2], vec![3]]);
+        assert_eq!(batches(tasks).await, [vec![0], vec![1, 2], vec![3]]);
     }
 }

@@ -33,24 +33,22 @@ async fn parameter(set: &ReplicaSet, name: &str) -> i64 {
         .run_command(doc! { "getParameter": 1, name: 1 })
         .await
         .unwrap();
-    reply
-        .get_i64(name)
-        .or_else(|_| reply.get_i32(name).map(i64::from))
-        .unwrap()
+    integer(&reply, name)
+}
+
+/// MongoDB writes small ones in four bytes.
+fn integer(document: &Document, name: &str) -> i64 {
+    let short = document.get_i32(name).map(i64::from);
+    short.or_else(|_| document.get_i64(name)).unwrap()
 }
 
 /// Memory that it keeps data in, in bytes.
-async fn cache(set: &ReplicaSet) -> f64 {
+async fn cache(set: &ReplicaSet) -> i64 {
     let admin = notes(set).await.client().database("admin");
     let status = admin.run_command(doc! { "serverStatus": 1 }).await.unwrap();
     let cache = status.get_document("wiredTiger").unwrap();
     let cache = cache.get_document("cache").unwrap();
-    match cache.get("maximum bytes configured").unwrap() {
-        Bson::Int32(bytes) => f64::from(*bytes),
-        Bson::Int64(bytes) => *bytes as f64,
-        Bson::Double(bytes) => *bytes,
-        other => panic!("{other} is no size"),
-    }
+    integer(cache, "maximum bytes configured")
 }
 
 /// The directory of the set that this mongod is a node of.
@@ -108,7 +106,7 @@ async fn one_node_takes_majority_writes_and_transactions() {
 
 #[tokio::test]
 async fn memory_is_a_quarter_gigabyte_or_what_mongodb_takes_by_itself() {
-    const QUARTER: f64 = (256 << 20) as f64;
+    const QUARTER: i64 = 256 << 20;
     let small = ReplicaSet::start(Options::ephemeral()).await.unwrap();
     assert_eq!(cache(&small).await, QUARTER);
     let large = ReplicaSet::start(Options::ephemeral().own_cache())

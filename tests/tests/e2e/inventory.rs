@@ -397,7 +397,7 @@ async fn a_poisoned_release_spoils_no_other() {
 }
 
 /// Somebody whose session the catalog does not know of has written to the product, and does not end.
-async fn touch(world: &World, product: &Product) -> ClientSession {
+async fn block(world: &World, product: &Product) -> ClientSession {
     let products = world
         .database("catalog")
         .await
@@ -416,7 +416,7 @@ async fn a_blocked_product_spoils_no_other() {
     let ada = world.person("ada").await;
     let (tea, cup) = (ada.product().create().await, ada.product().create().await);
     let inventory = inventory(&world).await;
-    let mut stranger = touch(&world, &tea).await;
+    let mut stranger = block(&world, &tea).await;
 
     let orders: [Id; 4] = std::array::from_fn(|_| Id::random());
     let of = |product| orders.map(|id| item(id, &[(product, 1)])).to_vec();
@@ -440,7 +440,7 @@ async fn a_blocked_product_spoils_no_order_of_another_however_many_wait() {
     let ada = world.person("ada").await;
     let tea = ada.product().stock(1_000).create().await;
     let cup = ada.product().stock(1_000).create().await;
-    let mut stranger = touch(&world, &tea).await;
+    let mut stranger = block(&world, &tea).await;
 
     let place = async |n: usize| {
         let is_blocked = n == 7;

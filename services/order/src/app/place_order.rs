@@ -15,8 +15,8 @@ use crate::{
     store::Store,
 };
 
-/// While one writes its orders, another one is decided, and a third may stand ready. The weight is in lines: a batch must fit into one transaction of the
-/// catalog, and into its time.
+/// While one writes its orders, another one is decided, and a third may stand ready. The weight is in lines: a batch must fit
+/// into one transaction of the catalog, and into its time.
 const LANES: Limits = Limits {
     name: "place",
     lanes: 3,
