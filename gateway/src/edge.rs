@@ -7,6 +7,7 @@ use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
+use http::header::AUTHORIZATION;
 use orderflow_chassis::malformed;
 use orderflow_identity::Authorizer;
 use tonic::{Status, service::Routes};
@@ -62,7 +63,7 @@ impl Edge {
     }
 
     /// Makes a call for a client.
-    async fn call(&self, client: IpAddr, request: Request) -> Response {
+    async fn call(&self, client: IpAddr, mut request: Request) -> Response {
         // Who may call what. Around everything that can be called, the gateway's own services included: nothing is reachable by
         // being forgotten.
         let path = request.uri().path();
@@ -75,8 +76,12 @@ impl Edge {
         if let Err(too_many) = self.rates.per_caller(caller, client, path) {
             return too_many.into_http();
         }
+        if caller.is_none() {
+            // Nobody asked for a token: what is not verified goes no further, and need not be packed and unpacked.
+            request.headers_mut().remove(AUTHORIZATION);
+        }
         // What is not the gateway's own is an upstream's.
-        if self.own.has(path) {
+        if self.own.has(request.uri().path()) {
             Box::pin(self.own.call(request)).await
         } else {
             self.relay.call(request).await

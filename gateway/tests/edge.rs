@@ -18,8 +18,9 @@ use futures::StreamExt;
 use http::{Method, Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full};
 use orderflow_contract::deadline;
-use orderflow_proto::order::v1::{
-    GetOrderRequest, GetOrderResponse, ListOrdersRequest, ListOrdersResponse,
+use orderflow_proto::{
+    catalog::v1::GetProductRequest,
+    order::v1::{GetOrderRequest, GetOrderResponse, ListOrdersRequest, ListOrdersResponse},
 };
 use prost::Message;
 use tonic::{Code, Status};
@@ -28,7 +29,7 @@ use tonic_types::StatusExt;
 
 use world::{
     PATIENCE, bearer,
-    client::{Answer, GET_ORDER, LIST_ORDERS, Wire, framed, http},
+    client::{Answer, GET_ORDER, GET_PRODUCT, LIST_ORDERS, Wire, framed, http},
     frames::{self, DATA, Frame, HEADERS},
     service_bearer, start, start_with,
     upstream::Upstream,
@@ -277,6 +278,19 @@ async fn services_see_the_token_and_the_trace_and_nothing_made_up() {
             !headers.keys().any(|name| made_up(name.as_str())),
             "{headers:?}"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_nobody_asks_for_goes_no_further() {
+    let world = start().await;
+    for wire in Wire::ALL {
+        let request = GetProductRequest::default();
+        let answer = world.call(wire, GET_PRODUCT, &request).signed_in();
+        assert_eq!(answer.send().await.code(), Code::Ok, "{wire:?}");
+        let headers = world.catalog.seen.headers();
+        assert!(!headers.contains_key("authorization"), "{wire:?}");
+        assert!(headers.contains_key("traceparent"), "{wire:?}");
     }
 }
 

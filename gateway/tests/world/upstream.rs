@@ -27,6 +27,7 @@ use orderflow_chassis::{
 use orderflow_contract::status;
 use orderflow_identity::KeySet;
 use orderflow_proto::{
+    catalog::v1::{GetProductRequest, GetProductResponse},
     order::v1::{
         CreateOrderRequest, CreateOrderResponse, GetOrderRequest, GetOrderResponse,
         ListOrdersRequest, ListOrdersResponse, Order,
@@ -113,6 +114,7 @@ impl Upstream {
             let routes = match name {
                 "user" => Routes::new(IdentityServiceServer::new(Keys)),
                 "order" => Routes::from(order(seen)),
+                "catalog" => Routes::from(catalog(seen)),
                 _ => Routes::default(),
             };
             let routes = routes.add_service(health_server);
@@ -167,6 +169,22 @@ fn order(seen: Arc<Seen>) -> Router {
         .route(&path("ListOrders"), any(list_orders))
         .route(&path("CreateOrder"), any(create_order))
         .with_state(seen)
+}
+
+/// `GetProduct` answers at once, and nothing else is there.
+fn catalog(seen: Arc<Seen>) -> Router {
+    const GET_PRODUCT: &str = "/orderflow.catalog.v1.CatalogService/GetProduct";
+    let routes = Routes::default().into_axum_router();
+    routes.route(GET_PRODUCT, any(get_product).with_state(seen))
+}
+
+async fn get_product(State(seen): State<Arc<Seen>>, request: Request) -> Response {
+    seen.note(&request);
+    let get = |_: tonic::Request<GetProductRequest>| async {
+        Ok(tonic::Response::new(GetProductResponse::default()))
+    };
+    let mut grpc = Grpc::new(ProstCodec::default());
+    grpc.unary(service_fn(get), request).await.map(Body::new)
 }
 
 async fn get_order(State(seen): State<Arc<Seen>>, request: Request) -> Response {
