@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard, mpsc, oneshot},
+    task::yield_now,
+};
 
 /// Takes items one by one and hands them on in batches. Clones share the queue.
 pub struct Batcher<I, O> {
@@ -234,11 +237,13 @@ impl<I, O> Waiting<I, O> {
         self.next.retain(|job| !job.answer.is_closed());
     }
 
-    /// The next batch: what has gathered by now, or the next item to come. `None` when nothing can come any more.
+    /// The next batch: what has gathered by now, or the next item to come and all that is ready with it. `None` when nothing can come any more.
     async fn gather(&mut self, limits: Limits) -> Option<Vec<Job<I, O>>> {
         loop {
             if self.next.is_empty() {
                 self.next.push_back(self.queue.recv().await?);
+                // Whoever is woken runs next: without this the first of many who are ready would go alone.
+                yield_now().await;
             }
             while self.next.len() < limits.items {
                 match self.queue.try_recv() {
@@ -269,10 +274,7 @@ impl<I, O> Waiting<I, O> {
 mod tests {
     use std::{ops::Range, time::Duration};
 
-    use tokio::{
-        sync::Semaphore,
-        task::{JoinHandle, yield_now},
-    };
+    use tokio::{sync::Semaphore, task::JoinHandle};
 
     use super::*;
 
@@ -327,6 +329,24 @@ mod tests {
         }
         batches.dedup();
         batches
+    }
+
+    /// Where a task that is woken goes before all who wait already, as in the programs.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn all_who_are_ready_go_together() {
+        let (batcher, gate) = gated(LIMITS);
+        gate.add_permits(3);
+        let on_the_worker = tokio::spawn(async move {
+            let submit = |item| {
+                let batcher = batcher.clone();
+                tokio::spawn(async move { batcher.submit(item, 1).await })
+            };
+            batches([0, 1, 2].map(submit).into()).await
+        });
+        let [all] = &on_the_worker.await.unwrap()[..] else {
+            panic!("more than one batch");
+        };
+        assert_eq!(all.len(), 3);
     }
 
     #[tokio::test]
