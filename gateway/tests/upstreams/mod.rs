@@ -265,7 +265,7 @@ async fn what_a_service_has_no_room_for_is_refused_before_it_is_sent() {
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert!(status.get_details_retry_info().is_some());
     assert_eq!(seen.calls(), ROOM);
-    // Another service has room of its own; this one stands in for a catalog without methods.
+    // Another service has room of its own; this one stands in for a catalog without lists.
     let elsewhere = world.call(Wire::Grpc, LIST_PRODUCTS, &ListProductsRequest::default());
     assert_eq!(in_time(elsewhere.send()).await.code(), Code::Unimplemented);
 

@@ -43,7 +43,7 @@ use tonic::{Status, metadata::MetadataValue, server::Grpc, service::Routes};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
-use super::client::framed;
+use super::client::{GET_PRODUCT, framed};
 
 /// A server in a runtime of its own: it can be killed as a process is, with all its connections.
 /// Named after the service that it stands in for; every other name gets no more than health.
@@ -173,7 +173,6 @@ fn order(seen: Arc<Seen>) -> Router {
 
 /// `GetProduct` answers at once, and nothing else is there.
 fn catalog(seen: Arc<Seen>) -> Router {
-    const GET_PRODUCT: &str = "/orderflow.catalog.v1.CatalogService/GetProduct";
     let routes = Routes::default().into_axum_router();
     routes.route(GET_PRODUCT, any(get_product).with_state(seen))
 }

@@ -50,6 +50,7 @@ const LANE: Limits = Limits {
     queue: 1_024,
     items: 128,
     weight: 128,
+    gives_way: false,
 };
 
 impl Catalog {

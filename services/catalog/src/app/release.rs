@@ -33,6 +33,7 @@ const LANE: Limits = Limits {
     queue: 2_048,
     items: 256,
     weight: 256,
+    gives_way: false,
 };
 
 impl Catalog {
