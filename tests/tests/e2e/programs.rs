@@ -16,6 +16,8 @@ use orderflow_testkit::{Person, Refusal, eventually, mongo_url};
 use tokio::process::{Child, Command};
 use tonic::{Code, transport::Endpoint};
 
+use crate::two_replicas::until_known;
+
 /// One program, killed when the test ends.
 pub(crate) struct Program {
     pub(crate) child: Child,
@@ -136,13 +138,9 @@ async fn four_processes_are_one_system_and_survive_one_anothers_absence() {
 
     let _catalog = start("catalog", &settings);
     eventually("ready again", async || is_ready(&gateway).await).await;
-    let second = ada
-        .order()
-        .line(&product, 1)
-        .request_id("b")
-        .place()
-        .await
-        .unwrap();
+    // The order service may see it a moment later than the gateway does.
+    let place = async || ada.order().line(&product, 1).request_id("b").place().await;
+    let second = until_known(place).await;
     assert_ne!(second.id, first.id);
     let again = ada
         .order()
