@@ -33,7 +33,7 @@ pub use self::{
     violation::Violation,
 };
 use self::{
-    records::{JOURNAL, LEDGER, ORDERS, PRODUCTS, RESERVATIONS},
+    records::{LEDGER, ORDERS, PRODUCTS, RESERVATIONS},
     unfinished::Unfinished,
 };
 
@@ -216,7 +216,7 @@ impl Audit {
     pub async fn run(&self) -> Result<Report, Error> {
         let since = Instant::now();
         let (mut report, mut unfinished) = (Report::default(), Unfinished::default());
-        let catalog = [PRODUCTS, LEDGER, RESERVATIONS, JOURNAL];
+        let catalog = [PRODUCTS, LEDGER, RESERVATIONS];
         check(&self.catalog, &catalog, "CATALOG_DATABASE").await?;
         check(&self.order, &[ORDERS], "ORDER_DATABASE").await?;
 

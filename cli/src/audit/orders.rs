@@ -10,7 +10,7 @@ use orderflow_contract::Id;
 
 use super::{
     Audit, Error, Report, Standing, Violation,
-    records::{Entry, JOURNAL, Key, ORDERS, Order, RESERVATIONS, Reservation, State, Status},
+    records::{Entry, Key, ORDERS, Order, RESERVATIONS, Reservation, State, Status, is_entry},
     snapshot::Snapshot,
     unfinished::{IDS, Unfinished, among},
 };
@@ -43,9 +43,11 @@ impl Audit {
         unfinished: &mut Unfinished,
     ) -> Result<(), Error> {
         self.phase("orders", &self.catalog, RESERVATIONS).await?;
-        self.name_strays(&self.catalog, RESERVATIONS, report)
+        let no_entry = doc! { "$nor": [is_entry()] };
+        self.name_strays(&self.catalog, RESERVATIONS, no_entry, report)
             .await?;
-        self.name_strays(&self.order, ORDERS, report).await?;
+        self.name_strays(&self.order, ORDERS, doc! {}, report)
+            .await?;
         let mut rest = doc! { "_id": { "$gte": "" } };
         loop {
             let seen = self.look_at_orders(rest, self.at_once, report).await?;
@@ -61,16 +63,17 @@ impl Audit {
         }
     }
 
-    /// Names the documents whose ids are no texts, which no comparison with a text finds: those before and behind all texts.
+    /// Names the documents that match whose ids are no texts, which no comparison with a text finds: those before and behind all texts.
     async fn name_strays(
         &self,
         database: &Database,
         name: &'static str,
+        matching: Document,
         report: &mut Report,
     ) -> Result<(), Error> {
         let mut snapshot = Snapshot::now(&self.client).await?;
         for beyond in [doc! { "$lt": ["$_id", ""] }, doc! { "$gte": ["$_id", {}] }] {
-            let filter = doc! { "$expr": beyond };
+            let filter = doc! { "$and": [&matching, { "$expr": beyond }] };
             let mut strays = snapshot
                 .find::<Key>(database, name, filter, "_id", doc! { "_id": 1 })
                 .await?;
@@ -153,9 +156,9 @@ impl Audit {
     ) -> Result<HashSet<Id>, Error> {
         let mut named = HashSet::new();
         for orders in orders.chunks(IDS) {
-            let filter = doc! { "orders": among(orders) };
+            let filter = doc! { "$and": [is_entry(), { "orders": among(orders) }] };
             let mut entries = snapshot
-                .find::<Entry>(&self.catalog, JOURNAL, filter, "_id", doc! {})
+                .find::<Entry>(&self.catalog, RESERVATIONS, filter, "_id", doc! {})
                 .await?;
             while let Some(entry) = entries.next(snapshot).await? {
                 // One that cannot be read was named where the journal was read.

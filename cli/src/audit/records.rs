@@ -1,14 +1,13 @@
 //! What the audit reads of each document. Declared here once more, rather than taken from the services: who checks them must
 //! not share their mistakes.
 
-use mongodb::bson::{DateTime, oid::ObjectId};
+use mongodb::bson::{DateTime, Document, doc, oid::ObjectId};
 use orderflow_contract::Id;
 use serde::Deserialize;
 
 pub(super) const PRODUCTS: &str = "products";
 pub(super) const LEDGER: &str = "ledger";
 pub(super) const RESERVATIONS: &str = "reservations";
-pub(super) const JOURNAL: &str = "journal";
 pub(super) const ORDERS: &str = "orders";
 
 /// What the catalog has decided about an order.
@@ -86,6 +85,11 @@ pub(super) struct Entry {
     #[serde(rename = "_id")]
     pub(super) id: ObjectId,
     pub(super) orders: Vec<Id>,
+}
+
+/// Which documents among the reservations are entries of the journal: those with ids of this kind.
+pub(super) fn is_entry() -> Document {
+    doc! { "_id": { "$type": "objectId" } }
 }
 
 /// Nothing but the id of an entry.

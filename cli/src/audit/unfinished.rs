@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant, sleep};
 use super::{
     Audit, Error, Report, Violation,
     orders::Stage,
-    records::{Entry, EntryKey, JOURNAL},
+    records::{Entry, EntryKey, RESERVATIONS, is_entry},
     snapshot::Snapshot,
 };
 
@@ -61,7 +61,7 @@ impl Audit {
     ) -> Result<(), Error> {
         let mut snapshot = Snapshot::now(&self.client).await?;
         let mut entries = snapshot
-            .find::<Entry>(&self.catalog, JOURNAL, doc! {}, "_id", doc! {})
+            .find::<Entry>(&self.catalog, RESERVATIONS, is_entry(), "_id", doc! {})
             .await?;
         while let Some(read) = entries.next(&mut snapshot).await? {
             if let Some(entry) = report.readable(read) {
@@ -123,7 +123,13 @@ impl Audit {
         for entries in before.entries.chunks(IDS) {
             let filter = doc! { "_id": { "$in": entries } };
             let mut found = snapshot
-                .find::<EntryKey>(&self.catalog, JOURNAL, filter, "_id", doc! { "_id": 1 })
+                .find::<EntryKey>(
+                    &self.catalog,
+                    RESERVATIONS,
+                    filter,
+                    "_id",
+                    doc! { "_id": 1 },
+                )
                 .await?;
             while let Some(read) = found.next(&mut snapshot).await? {
                 still

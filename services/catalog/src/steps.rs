@@ -26,12 +26,12 @@ orderflow_faults::steps! { "catalog":
     Reserve,
     /// A batch is decided, in one transaction.
     ReserveTogether: repeatable,
-    /// In that transaction the decisions are recorded.
-    ReserveRecord,
+    /// In that transaction the stock of the one product that it is about is taken while it is read.
+    ReserveTakeOne,
     /// In that transaction stock is taken.
     ReserveTake,
-    /// In that transaction the journal is told which orders are owed.
-    ReserveJournal,
+    /// In that transaction the decisions are recorded, and the journal is told which orders are owed.
+    ReserveRecord,
 
     /// A call of Release.
     Release,

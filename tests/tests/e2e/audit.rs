@@ -121,8 +121,8 @@ impl Records {
             refused,
         };
         world.system.stop(Duration::from_secs(30)).await;
-        // As the follower does: all orders are written.
-        records.journal().delete_many(doc! {}).await.unwrap();
+        // All orders are written.
+        records.settle().await;
         records.expect(&[]).await;
         records
     }
@@ -139,8 +139,10 @@ impl Records {
         self.catalog.collection("reservations")
     }
 
-    fn journal(&self) -> Collection<Document> {
-        self.catalog.collection("journal")
+    /// As the follower does, strikes all entries out of the journal, which stands among the reservations.
+    async fn settle(&self) {
+        let entries = doc! { "_id": { "$type": "objectId" } };
+        self.reservations().delete_many(entries).await.unwrap();
     }
 
     fn orders(&self) -> Collection<Document> {
@@ -381,7 +383,7 @@ async fn i5_what_stays_half_way() {
 
     let entry = ObjectId::new();
     let owed = doc! { "_id": entry, "orders": [order.to_string(), records.delivered.to_string()] };
-    records.journal().insert_one(owed).await.unwrap();
+    records.reservations().insert_one(owed).await.unwrap();
     let unwritten = Violation::Unwritten { order };
     records
         .expect(&[shipped, unwritten, Violation::Unsettled { entry }])
@@ -399,7 +401,7 @@ async fn i5_what_is_finished_in_time() {
     .await;
     let written = remove(&records.orders(), records.pending).await;
     let owed = doc! { "orders": [records.pending.to_string()] };
-    records.journal().insert_one(owed).await.unwrap();
+    records.reservations().insert_one(owed).await.unwrap();
 
     let progress = ProgressBar::hidden();
     let patient = records.auditor.clone().patience(Duration::from_secs(600));
@@ -410,7 +412,7 @@ async fn i5_what_is_finished_in_time() {
         })
         .await;
         records.orders().insert_one(written).await.unwrap();
-        records.journal().delete_many(doc! {}).await.unwrap();
+        records.settle().await;
         // In the sequence of a cancellation, but not in one transaction: the stock comes back beforehand.
         change(
             &records.products(),
@@ -583,7 +585,7 @@ async fn documents_that_cannot_be_read_are_named() {
     records.ledger().insert_one(row).await.unwrap();
     let entry = ObjectId::new();
     records
-        .journal()
+        .reservations()
         .insert_one(doc! { "_id": entry, "orders": 7 })
         .await
         .unwrap();
@@ -595,7 +597,7 @@ async fn documents_that_cannot_be_read_are_named() {
         ("orders", low.to_string()),
         ("orders", high.to_string()),
         ("ledger", "row".to_owned()),
-        ("journal", mongodb::bson::Bson::from(entry).to_string()),
+        ("reservations", mongodb::bson::Bson::from(entry).to_string()),
     ];
     expected.sort();
     // One at a time, so that ids of all kinds begin a snapshot.

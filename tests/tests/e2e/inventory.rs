@@ -9,10 +9,13 @@ use mongodb::{
 };
 use orderflow_contract::Id;
 use orderflow_identity::service::ServiceIdentity;
-use orderflow_proto::catalog::v1::{
-    GetReservationsRequest, ListUnsettledRequest, Product, ReleaseOutcome, ReleaseRequest,
-    ReserveItem, ReserveLine, ReserveRequest, SettleRequest,
-    inventory_service_client::InventoryServiceClient, reserve_outcome::Outcome,
+use orderflow_proto::{
+    catalog::v1::{
+        GetReservationsRequest, ListUnsettledRequest, Product, ReleaseOutcome, ReleaseRequest,
+        ReserveItem, ReserveLine, ReserveRequest, SettleRequest,
+        inventory_service_client::InventoryServiceClient, reserve_outcome::Outcome,
+    },
+    money::v1::Money,
 };
 use orderflow_testkit::{Person, World, eventually};
 use tonic::{
@@ -24,6 +27,7 @@ use tonic::{
 use crate::{
     dead_transactions::{LEFT_OPEN_FOR_60_S, world_of_its_own},
     failing::Failing,
+    programs::{free_address, is_ready, start},
 };
 
 pub(crate) type Inventory = InventoryServiceClient<InterceptedService<Channel, ServiceIdentity>>;
@@ -282,16 +286,104 @@ async fn the_journal_names_what_is_not_settled() {
 async fn conflicts_are_replayed_until_they_are_over() {
     let world = World::start().await;
     let ada = world.person("ada").await;
-    let tea = ada.product().create().await;
+    let (tea, cup) = (ada.product().create().await, ada.product().create().await);
     let inventory = inventory(&world).await;
     let database = world.database("catalog").await;
     let conflict = doc! { "errorCode": 112, "errorLabels": ["TransientTransactionError"] };
-    let five_times = doc! { "times": 5 };
-    let failing = Failing::on(&database, "products", &["update"], five_times, conflict).await;
+    // The stock of one product is taken in another way than that of several.
+    let (one, several) = ([(&tea, 1)], [(&tea, 1), (&cup, 1)]);
+    for (command, lines) in [("findAndModify", &one[..]), ("update", &several)] {
+        let (times, how) = (doc! { "times": 5 }, conflict.clone());
+        let failing = Failing::on(&database, "products", &[command], times, how).await;
+        let outcomes = reserve(&inventory, vec![item(Id::random(), lines)]).await;
+        assert_eq!(kinds(&outcomes), ["reserved"]);
+        assert_eq!(failing.end().await, 5);
+    }
+    assert_eq!(stock(&ada, &tea).await, 8);
+}
+
+#[tokio::test]
+async fn a_refusal_takes_nothing_also_where_stock_is_taken_before_it_is_decided() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let tea = ada.product().stock(10).create().await;
+    let inventory = inventory(&world).await;
+    let mut dear = item(Id::random(), &[(&tea, 3)]);
+    dear.lines[0].expected_unit_price = tea.price.clone().map(|price| Money {
+        minor_units: price.minor_units + 1,
+        ..price
+    });
+    let alone = reserve(&inventory, vec![dear.clone()]).await;
+    assert_eq!(kinds(&alone), ["refused"]);
+    assert_eq!(stock(&ada, &tea).await, 10);
+
+    dear.order_id = Id::random().to_string();
+    let batch = vec![item(Id::random(), &[(&tea, 2)]), dear];
+    assert_eq!(
+        kinds(&reserve(&inventory, batch).await),
+        ["reserved", "refused"]
+    );
+    assert_eq!(stock(&ada, &tea).await, 8);
+
+    // More than there is, and one that can be had all the same.
+    let batch = [7, 9, 1].map(|quantity| item(Id::random(), &[(&tea, quantity)]));
+    assert_eq!(
+        kinds(&reserve(&inventory, batch.to_vec()).await),
+        ["reserved", "refused", "reserved"]
+    );
+    assert_eq!(stock(&ada, &tea).await, 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_not_taken() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let tea = ada.product().stock(10).create().await;
+    let inventory = inventory(&world).await;
+    let products = world
+        .database("catalog")
+        .await
+        .collection::<Document>("products");
+    let nameless = doc! { "$set": { "name": 7 } };
+    products
+        .update_one(doc! { "_id": &tea.id }, nameless)
+        .await
+        .unwrap();
     let outcomes = reserve(&inventory, vec![item(Id::random(), &[(&tea, 1)])]).await;
-    assert_eq!(kinds(&outcomes), ["reserved"]);
-    assert_eq!(stock(&ada, &tea).await, 9);
-    assert_eq!(failing.end().await, 5);
+    assert_eq!(kinds(&outcomes), ["undecided"]);
+    let product = products.find_one(doc! { "_id": &tea.id }).await.unwrap();
+    assert_eq!(product.unwrap().get_i64("stock").unwrap(), 10);
+}
+
+#[tokio::test]
+async fn the_journal_is_found_where_it_stood_before() {
+    // Without an order service that would settle it.
+    let nowhere = "http://127.0.0.1:1";
+    let world = World::builder()
+        .setting("ORDER_CATALOG_URL", nowhere)
+        .start()
+        .await;
+    let ada = world.person("ada").await;
+    let tea = ada.product().stock(10).create().await;
+    let order = Id::random();
+    reserve(&inventory(&world).await, vec![item(order, &[(&tea, 1)])]).await;
+    let database = world.database("catalog").await;
+    let reservations = database.collection::<Document>("reservations");
+    let entry = doc! { "_id": { "$type": "objectId" } };
+    let entry = reservations.find_one_and_delete(entry).await.unwrap();
+    let old = database.collection::<Document>("journal");
+    old.insert_one(entry.unwrap()).await.unwrap();
+
+    let mut settings = world.settings.clone();
+    settings.insert("USER_URL".into(), format!("http://{}", world.system.user));
+    settings.insert("CATALOG_LISTEN".into(), free_address().to_string());
+    let catalog = start("catalog", &settings);
+    eventually("a new catalog", async || is_ready(&catalog).await).await;
+    let mut inventory = inventory_at(catalog.address, &world).await;
+    let unsettled = inventory.list_unsettled(ListUnsettledRequest::default());
+    let entries = unsettled.await.unwrap().into_inner().entries;
+    assert_eq!(entries[0].order_ids, [order.to_string()]);
+    assert_eq!(old.count_documents(doc! {}).await.unwrap(), 0);
 }
 
 #[tokio::test]

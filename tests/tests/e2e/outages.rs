@@ -38,6 +38,22 @@ async fn commands_that_fail_some_times_lose_nothing_and_double_nothing() {
     };
     let faults = [
         fault("conflicts", "catalog", "products", "update", 5, &conflict),
+        fault(
+            "also-of-one",
+            "catalog",
+            "products",
+            "findAndModify",
+            5,
+            &conflict,
+        ),
+        fault(
+            "one-is-lost",
+            "catalog",
+            "products",
+            "findAndModify",
+            1,
+            &closed,
+        ),
         fault("a-find-is-lost", "catalog", "products", "find", 1, &closed),
         fault("an-insert-is-lost", "order", "orders", "insert", 3, &closed),
         fault(
@@ -53,6 +69,7 @@ async fn commands_that_fail_some_times_lose_nothing_and_double_nothing() {
     let world = World::start().await;
     let ada = world.person("ada").await;
     let tea = ada.product().stock(100).create().await;
+    let cup = ada.product().stock(100).create().await;
     let mut ids = Vec::new();
     for fault in &faults {
         let database = world.database(fault.database).await;
@@ -66,6 +83,11 @@ async fn commands_that_fail_some_times_lose_nothing_and_double_nothing() {
             Failing::on(&database, collection, &[command], times, fault.how.clone()).await;
         let place = async || {
             let order = ada.order().line(&tea, 1).request_id(fault.name);
+            // The stock of one product is taken in another way than that of several.
+            let order = match *command {
+                "findAndModify" => order,
+                _ => order.line(&cup, 1),
+            };
             order.place().await
         };
         let order = place()
@@ -128,7 +150,7 @@ async fn without_space_on_the_disk_the_outcome_is_unknown_until_there_is_some() 
     let order = async || ada.order().line(&tea, 1).request_id("full").place().await;
     let ship = async || update(&ada, &first, OrderStatus::Shipped).await;
     for (database, collection, command) in [
-        ("catalog", "products", "update"),
+        ("catalog", "products", "findAndModify"),
         ("order", "orders", "insert"),
         ("order", "orders", "update"),
     ] {

@@ -90,6 +90,14 @@ impl Shelf {
         }
     }
 
+    /// With one product, of which that much is taken already. It is offered with what it had before.
+    pub(crate) fn of_taken(id: Id, quantity: i64, offer: Option<Offer>) -> Self {
+        Self {
+            offers: HashMap::from([(id, offer)]),
+            taken: BTreeMap::from([(id, -quantity)]),
+        }
+    }
+
     /// All lines of a wish, or none.
     pub(crate) fn decide(&mut self, wish: &Wish) -> Decision {
         let mut held = Vec::with_capacity(wish.lines.len());
@@ -142,9 +150,11 @@ impl Shelf {
         *self.taken.entry(line.product_id).or_default() += line.quantity;
     }
 
-    /// What all decisions together have taken of each product.
+    /// What all decisions together have taken of each product beyond what was taken already. Less than nothing where that was
+    /// too much.
     pub(crate) fn taken(&self) -> impl Iterator<Item = (Id, i64)> {
-        self.taken.iter().map(|(id, quantity)| (*id, *quantity))
+        let taken = self.taken.iter().map(|(id, quantity)| (*id, *quantity));
+        taken.filter(|(_, quantity)| *quantity != 0)
     }
 }
 
@@ -272,6 +282,33 @@ mod tests {
             shelf.decide(&wish(&[("tea", 1)])),
             Decision::Held { .. }
         ));
+    }
+
+    #[test]
+    fn what_was_taken_already_and_is_not_held_goes_back() {
+        let shelf = |price| Shelf::of_taken(id("tea"), 5, offer(price, 7));
+        let taken = |shelf: &Shelf| shelf.taken().collect::<Vec<_>>();
+        let mut all = shelf(lira(5));
+        for quantity in [2, 3] {
+            let decision = all.decide(&wish(&[("tea", quantity)]));
+            assert!(matches!(decision, Decision::Held { .. }), "{decision:?}");
+        }
+        assert_eq!(taken(&all), []);
+
+        let mut some = shelf(lira(5));
+        let mut dear = wish(&[("tea", 2)]);
+        dear.lines[0].expected_unit_price = Some(lira(4));
+        let unit_price = lira(5);
+        assert_eq!(
+            problems(some.decide(&dear)),
+            [Problem::PriceChanged { unit_price }]
+        );
+        some.decide(&wish(&[("tea", 3)]));
+        assert_eq!(taken(&some), [(id("tea"), -2)]);
+
+        let mut none = Shelf::of_taken(id("tea"), 5, None);
+        assert_eq!(none.decide(&wish(&[("tea", 5)])), Decision::Undecided);
+        assert_eq!(taken(&none), [(id("tea"), -5)]);
     }
 
     #[test]

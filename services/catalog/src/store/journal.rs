@@ -1,16 +1,18 @@
 use futures::TryStreamExt;
 use mongodb::{
-    ClientSession,
     bson::{Document, deserialize_from_document, doc, oid::ObjectId},
     error::Error,
 };
 use orderflow_contract::Id;
-use orderflow_mongo::{Failure, max_time};
+use orderflow_mongo::max_time;
 use serde::{Deserialize, Serialize};
 
 use super::Store;
 
 /// The orders of one committed batch of reservations.
+///
+/// Entries stand among the reservations, so that both are inserted by one command. Their ids tell them apart: an `ObjectId` is
+/// never compared with a text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     /// Grows with time, roughly; nothing but the order of a list rests on it.
@@ -19,17 +21,24 @@ pub(crate) struct Entry {
     pub(crate) orders: Vec<Id>,
 }
 
-impl Store {
-    pub(crate) async fn insert_entry(
-        &self,
-        session: &mut ClientSession,
-        orders: Vec<Id>,
-    ) -> Result<(), Failure> {
+impl Entry {
+    /// A new entry; none for no orders.
+    pub(super) fn of(orders: Vec<Id>) -> Option<Self> {
         let id = ObjectId::new();
-        self.journal
-            .insert_one(Entry { id, orders })
-            .session(session)
-            .await?;
+        (!orders.is_empty()).then_some(Self { id, orders })
+    }
+}
+
+impl Store {
+    /// Moves what is left where the journal stood until 0.1, in a collection of its own.
+    pub(super) async fn move_old_journal(&self) -> Result<(), Error> {
+        let old = self.database.collection::<Entry>("journal");
+        let entries: Vec<_> = old.find(doc! {}).await?.try_collect().await?;
+        let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
+        if !entries.is_empty() {
+            orderflow_mongo::insert(&self.journal, &entries).await?;
+            old.delete_many(doc! { "_id": { "$in": ids } }).await?;
+        }
         Ok(())
     }
 
@@ -40,7 +49,8 @@ impl Store {
         behind: Option<ObjectId>,
         limit: usize,
     ) -> Result<Vec<Entry>, Error> {
-        let filter = behind.map_or_else(Default::default, |id| doc! { "_id": { "$gt": id } });
+        let behind = behind.unwrap_or_else(|| ObjectId::from_bytes([0; 12]));
+        let filter = doc! { "_id": { "$gt": behind } };
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let journal = self.journal.clone_with_type::<Document>();
         let found = journal.find(filter).sort(doc! { "_id": 1 }).limit(limit);

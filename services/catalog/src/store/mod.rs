@@ -23,13 +23,13 @@ pub(crate) struct Store {
     products: Collection<products::ProductDocument>,
     ledger: Collection<Row>,
     reservations: Collection<Recorded>,
+    /// The same collection: see [`Entry`].
     journal: Collection<Entry>,
 }
 
 const PRODUCTS: &str = "products";
 const LEDGER: &str = "ledger";
 const RESERVATIONS: &str = "reservations";
-const JOURNAL: &str = "journal";
 
 impl Store {
     pub(crate) fn new(client: &Client, database: &str) -> Self {
@@ -38,7 +38,7 @@ impl Store {
             products: database.collection(PRODUCTS),
             ledger: database.collection(LEDGER),
             reservations: database.collection(RESERVATIONS),
-            journal: database.collection(JOURNAL),
+            journal: database.collection(RESERVATIONS),
             transactions: Arc::new(Transactions::new(database.collection("sessions"))),
             database,
         }
@@ -48,8 +48,9 @@ impl Store {
     pub(crate) async fn prepare(&self) -> Result<(), Error> {
         // First, for whatever a killed replica has left open may be in the way of the rest.
         self.transactions.prepare().await?;
-        let names = [PRODUCTS, LEDGER, RESERVATIONS, JOURNAL];
+        let names = [PRODUCTS, LEDGER, RESERVATIONS];
         orderflow_mongo::ensure_collections(&self.database, &names).await?;
+        self.move_old_journal().await?;
         orderflow_mongo::ensure_indexes(&self.products, products::indexes()).await?;
         orderflow_mongo::ensure_indexes(&self.ledger, ledger::indexes()).await
     }

@@ -250,21 +250,12 @@ impl Store {
         session: &mut ClientSession,
         ids: impl Iterator<Item = Id>,
     ) -> Result<HashMap<Id, Option<Offer>>, Failure> {
-        #[derive(Deserialize)]
-        struct OfferDocument {
-            name: String,
-            owner_id: Id,
-            currency: String,
-            price: i64,
-            stock: i64,
-        }
         let ids: Vec<_> = ids.map(text).collect();
         let filter = doc! { "_id": { "$in": ids }, "withdrawn": false };
-        let fields = doc! { "name": 1, "owner_id": 1, "currency": 1, "price": 1, "stock": 1 };
         let products = self.products.clone_with_type::<Document>();
         let mut cursor = products
             .find(filter)
-            .projection(fields)
+            .projection(offer_fields())
             .session(&mut *session)
             .await?;
         let mut offers = HashMap::new();
@@ -272,21 +263,28 @@ impl Store {
             let Some(id) = document.get_str("_id").ok().and_then(|id| id.parse().ok()) else {
                 continue;
             };
-            let offer = deserialize_from_document(document)
-                .inspect_err(|error| tracing::error!(product = %id, %error, "a broken product"))
-                .ok()
-                .map(|offer: OfferDocument| Offer {
-                    name: offer.name,
-                    seller_id: offer.owner_id,
-                    price: Money {
-                        currency: offer.currency,
-                        minor_units: offer.price,
-                    },
-                    stock: offer.stock,
-                });
-            offers.insert(id, offer);
+            offers.insert(id, read_offer(id, document));
         }
         Ok(offers)
+    }
+
+    /// Takes stock from a product and gives the product as it was before, `Some(None)` if it cannot be read. `None` if it is not
+    /// offered or has less than that; then nothing was done.
+    pub(crate) async fn take(
+        &self,
+        session: &mut ClientSession,
+        id: Id,
+        quantity: i64,
+    ) -> Result<Option<Option<Offer>>, Failure> {
+        let mut having = offered(id);
+        having.insert("stock", doc! { "$gte": quantity });
+        let products = self.products.clone_with_type::<Document>();
+        let taken = products
+            .find_one_and_update(having, doc! { "$inc": { "stock": -quantity } })
+            .projection(offer_fields())
+            .session(session)
+            .await?;
+        Ok(taken.map(|document| read_offer(id, document)))
     }
 
     /// Gives stock to products, withdrawn or not, or takes it from them: each must still have what is taken.
@@ -394,6 +392,34 @@ impl Store {
         let result = self.products.update_one(guard, update).await?;
         Ok(result.matched_count == 1)
     }
+}
+
+#[derive(Deserialize)]
+struct OfferDocument {
+    name: String,
+    owner_id: Id,
+    currency: String,
+    price: i64,
+    stock: i64,
+}
+
+fn offer_fields() -> Document {
+    doc! { "name": 1, "owner_id": 1, "currency": 1, "price": 1, "stock": 1 }
+}
+
+fn read_offer(id: Id, document: Document) -> Option<Offer> {
+    deserialize_from_document(document)
+        .inspect_err(|error| tracing::error!(product = %id, %error, "a broken product"))
+        .ok()
+        .map(|offer: OfferDocument| Offer {
+            name: offer.name,
+            seller_id: offer.owner_id,
+            price: Money {
+                currency: offer.currency,
+                minor_units: offer.price,
+            },
+            stock: offer.stock,
+        })
 }
 
 #[derive(Deserialize)]

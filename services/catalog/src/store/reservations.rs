@@ -8,7 +8,7 @@ use orderflow_contract::Id;
 use orderflow_mongo::{Failure, max_time};
 use serde::{Deserialize, Serialize};
 
-use super::{RESERVATIONS, Store};
+use super::{Entry, RESERVATIONS, Store};
 use crate::domain::{Decision, HeldLine, Money, RefusedLine, Wish, WishLine};
 
 /// What was decided about an order. Never deleted: a call that was held up for ever so long must find it.
@@ -75,14 +75,26 @@ impl Recorded {
     }
 }
 
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Inserted<'a> {
+    Record(&'a Recorded),
+    Entry(Entry),
+}
+
 impl Store {
+    /// Records decisions, and in the same command the journal entry that names those that are HELD.
     pub(crate) async fn insert_reservations(
         &self,
         session: &mut ClientSession,
         records: &[Recorded],
     ) -> Result<(), Failure> {
+        let held = records.iter().filter(|record| record.state == State::Held);
+        let entry = Entry::of(held.map(|record| record.order_id).collect());
+        let records = records.iter().map(Inserted::Record);
         self.reservations
-            .insert_many(records)
+            .clone_with_type::<Inserted<'_>>()
+            .insert_many(records.chain(entry.map(Inserted::Entry)))
             .session(session)
             .await?;
         Ok(())

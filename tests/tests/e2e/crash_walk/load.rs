@@ -25,8 +25,10 @@ const DELIVERED: i64 = 5;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Load {
-    /// An order is placed.
+    /// An order of one product is placed.
     Place,
+    /// An order of two products is placed.
+    PlaceTwo,
     /// An order is reserved, and left to the follower.
     PlaceLeft,
     /// The same, some days ago.
@@ -51,6 +53,8 @@ pub(super) enum Load {
 pub(super) struct Scene {
     key: String,
     product: Product,
+    /// What else is ordered.
+    other: Option<Product>,
     order: Order,
     day: DateTime,
 }
@@ -78,11 +82,10 @@ impl Load {
     pub(super) fn for_catalog(step: orderflow_catalog::Step) -> Self {
         use orderflow_catalog::Step;
         match step {
-            Step::Reserve
-            | Step::ReserveTogether
-            | Step::ReserveRecord
-            | Step::ReserveTake
-            | Step::ReserveJournal => Self::Place,
+            Step::Reserve | Step::ReserveTogether | Step::ReserveTakeOne | Step::ReserveRecord => {
+                Self::Place
+            }
+            Step::ReserveTake => Self::PlaceTwo,
             Step::ListUnsettled | Step::Settle => Self::Place,
             Step::GetReservations => Self::PlaceLeft,
             Step::Release | Step::ReleaseTogether | Step::ReleaseMark | Step::ReleaseGive => {
@@ -103,12 +106,16 @@ impl Load {
                 Self::CreateProduct => Product::default(),
                 _ => shop.seller.product().stock(STOCK).create().await,
             },
+            other: match self {
+                Self::PlaceTwo => Some(shop.seller.product().create().await),
+                _ => None,
+            },
             order: Order::default(),
             day: day(shop),
             key,
         };
         match self {
-            Self::Place | Self::CreateProduct => {}
+            Self::Place | Self::PlaceTwo | Self::CreateProduct => {}
             Self::AdjustStock | Self::UpdateProduct | Self::DeleteProduct => {}
             Self::PlaceLeft | Self::PlaceLate => {
                 let unwritten = Point::of(orderflow_order::Step::PlaceWrite, Fault::FailBefore);
@@ -146,7 +153,7 @@ impl Load {
     pub(super) async fn act(self, scene: &Scene, shop: &mut Shop) -> Result<(), Status> {
         match self {
             Self::PlaceLeft | Self::PlaceLate | Self::CancelLeft => Ok(()),
-            Self::Place => {
+            Self::Place | Self::PlaceTwo => {
                 scene.place(shop).await?;
                 shop.acknowledged.push(scene.id(shop));
                 Ok(())
@@ -158,7 +165,7 @@ impl Load {
     /// Asks for it again, with the same request id.
     pub(super) async fn act_again(self, scene: &Scene, shop: &Shop) -> Result<(), Status> {
         match self {
-            Self::Place | Self::PlaceLeft | Self::PlaceLate => {
+            Self::Place | Self::PlaceTwo | Self::PlaceLeft | Self::PlaceLate => {
                 let order = scene.place(shop).await?;
                 assert_eq!(order.status(), OrderStatus::Pending);
             }
@@ -220,7 +227,7 @@ impl Load {
     pub(super) async fn is_done_once(self, scene: &Scene, shop: &Shop) {
         let ordered = i64::from(ORDERED);
         let (stock_left, moves, counted) = match self {
-            Self::Place | Self::PlaceLeft => (STOCK - ordered, &[][..], 0),
+            Self::Place | Self::PlaceTwo | Self::PlaceLeft => (STOCK - ordered, &[][..], 0),
             Self::PlaceLate | Self::Count => (STOCK - ordered, &[][..], 1),
             Self::Ship => (STOCK - ordered, &["SHIPPED"][..], 0),
             Self::Cancel | Self::CancelLeft | Self::CancelLate => {
@@ -275,7 +282,10 @@ impl Scene {
     }
 
     async fn place(&self, shop: &Shop) -> Result<Order, Status> {
-        let order = shop.buyer.order().line(&self.product, ORDERED);
+        let mut order = shop.buyer.order().line(&self.product, ORDERED);
+        if let Some(other) = &self.other {
+            order = order.line(other, 1);
+        }
         let order = order.request_id(&self.key).place().await?;
         assert_eq!(order.id, self.id(shop).to_string());
         Ok(order)
