@@ -28,10 +28,10 @@ orderflow_faults::steps! { "catalog":
     ReserveTogether: repeatable,
     /// In that transaction the stock of the one product that it is about is taken while it is read.
     ReserveTakeOne,
-    /// In that transaction stock is taken.
-    ReserveTake,
     /// In that transaction the decisions are recorded, and the journal is told which orders are owed.
     ReserveRecord,
+    /// In that transaction stock is taken, or given back where too much was.
+    ReserveTake,
 
     /// A call of Release.
     Release,

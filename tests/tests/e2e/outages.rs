@@ -43,7 +43,7 @@ async fn commands_that_fail_some_times_lose_nothing_and_double_nothing() {
             "catalog",
             "products",
             "findAndModify",
-            5,
+            1,
             &conflict,
         ),
         fault(
@@ -146,11 +146,17 @@ async fn without_space_on_the_disk_the_outcome_is_unknown_until_there_is_some() 
     let world = World::start().await;
     let ada = world.person("ada").await;
     let tea = ada.product().stock(10).create().await;
+    let cup = ada.product().create().await;
     let first = ada.order().line(&tea, 1).place().await.unwrap();
     let order = async || ada.order().line(&tea, 1).request_id("full").place().await;
+    let several = async || {
+        let order = ada.order().line(&tea, 1).line(&cup, 1);
+        order.request_id("several").place().await
+    };
     let ship = async || update(&ada, &first, OrderStatus::Shipped).await;
     for (database, collection, command) in [
         ("catalog", "products", "findAndModify"),
+        ("catalog", "products", "update"),
         ("order", "orders", "insert"),
         ("order", "orders", "update"),
     ] {
@@ -159,6 +165,7 @@ async fn without_space_on_the_disk_the_outcome_is_unknown_until_there_is_some() 
         let failing = Failing::on(&database, collection, &[command], "alwaysOn", full).await;
         let failed = match (collection, command) {
             ("orders", "update") => ship().await.unwrap_err(),
+            ("products", "update") => several().await.unwrap_err(),
             _ => order().await.unwrap_err(),
         };
         assert!(failing.end().await > 0);
@@ -169,8 +176,9 @@ async fn without_space_on_the_disk_the_outcome_is_unknown_until_there_is_some() 
         );
     }
     until_known(order).await;
+    until_known(several).await;
     until_known(ship).await;
-    assert_eq!(stock(&ada, &tea).await, 8);
+    assert_eq!(stock(&ada, &tea).await, 7);
     let report = world.audit().await;
     assert!(report.is_clean(), "{report}");
 }

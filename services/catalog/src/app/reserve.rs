@@ -128,54 +128,70 @@ impl Stock {
             return Ok(Vec::new());
         }
         let mut transaction = self.store.transaction(patience).await?;
+        let mut at_once = true;
         loop {
-            let attempt = self.decide_once(transaction.start().await?, wishes).await;
+            let session = transaction.start().await?;
+            let attempt = self.decide_once(session, wishes, at_once).await;
             if let Some(result) = transaction.end(attempt).await {
                 return result;
             }
+            at_once = false;
         }
     }
 
-    /// One attempt: read the products, decide, take the stock, record the decisions together with the journal entry.
+    /// One attempt: read the products, decide, record, take the stock. Orders are recorded before their products are written, so
+    /// that a known one is found out whatever is in the way of its product; unless it goes `at_once`.
     async fn decide_once(
         &self,
         session: &mut ClientSession,
         wishes: &[&Wish],
+        at_once: bool,
     ) -> Result<Vec<Recorded>, Failure> {
-        let mut shelf = self.shelf(session, wishes).await?;
+        let mut shelf = self.fill_shelf(session, wishes, at_once).await?;
 
         let now_ms = now_ms();
         let decide = |wish: &&Wish| Recorded::new(wish, shelf.decide(wish), now_ms);
         // Refusals are recorded as well: a stopped replica may still hold the same call, and wake up after a restock.
         let records: Vec<_> = wishes.iter().filter_map(decide).collect();
-
-        let changes = shelf.taken().map(|(id, quantity)| (id, -quantity));
-        self.store
-            .change_stock(session, changes)
-            .at(Step::ReserveTake)
-            .await?;
         if !records.is_empty() {
             self.store
                 .insert_reservations(session, &records)
                 .at(Step::ReserveRecord)
                 .await?;
         }
+        let changes = shelf.to_take().map(|(id, quantity)| (id, -quantity));
+        self.store
+            .change_stock(session, changes)
+            .at(Step::ReserveTake)
+            .await?;
         Ok(records)
     }
 
     /// What the wishes are decided from. If all of them ask for one and the same product, and it has enough, that is taken while
     /// it is read: one command less where a command is a large part of it all.
-    async fn shelf(&self, session: &mut ClientSession, wishes: &[&Wish]) -> Result<Shelf, Failure> {
+    async fn fill_shelf(
+        &self,
+        session: &mut ClientSession,
+        wishes: &[&Wish],
+        at_once: bool,
+    ) -> Result<Shelf, Failure> {
         let mut asked: BTreeMap<Id, i64> = BTreeMap::new();
         for line in wishes.iter().flat_map(|wish| &wish.lines) {
             *asked.entry(line.product_id).or_default() += line.quantity;
         }
-        if asked.len() == 1
+        if at_once
+            && asked.len() == 1
             && let Some((id, quantity)) = asked.first_key_value()
         {
             let taking = self.store.take(session, *id, *quantity);
-            if let Some(offer) = taking.at(Step::ReserveTakeOne).await? {
-                return Ok(Shelf::of_taken(*id, *quantity, offer));
+            let offers = taking.at(Step::ReserveTakeOne).await;
+            // Without taking it at once, the next attempt finds out what is wrong, and with which orders.
+            let offers = offers.map_err(|failure| match failure {
+                failure if failure.is_of_one_statement() => Failure::Conflict,
+                failure => failure,
+            })?;
+            if !offers.is_empty() {
+                return Ok(Shelf::of_taken(offers, *id, *quantity));
             }
         }
         let offers = self.store.offers(session, asked.into_keys()).await?;

@@ -79,22 +79,22 @@ pub(crate) enum Decision {
 pub(crate) struct Shelf {
     /// `None` where a product is there but cannot be read.
     offers: HashMap<Id, Option<Offer>>,
-    taken: BTreeMap<Id, i64>,
+    to_take: BTreeMap<Id, i64>,
 }
 
 impl Shelf {
     pub(crate) fn new(offers: HashMap<Id, Option<Offer>>) -> Self {
         Self {
             offers,
-            taken: BTreeMap::new(),
+            to_take: BTreeMap::new(),
         }
     }
 
-    /// With one product, of which that much is taken already. It is offered with what it had before.
-    pub(crate) fn of_taken(id: Id, quantity: i64, offer: Option<Offer>) -> Self {
+    /// Of products as they were before that much was taken of one of them.
+    pub(crate) fn of_taken(offers: HashMap<Id, Option<Offer>>, id: Id, quantity: i64) -> Self {
         Self {
-            offers: HashMap::from([(id, offer)]),
-            taken: BTreeMap::from([(id, -quantity)]),
+            offers,
+            to_take: BTreeMap::from([(id, -quantity)]),
         }
     }
 
@@ -147,14 +147,14 @@ impl Shelf {
         if let Some(Some(offer)) = self.offers.get_mut(&line.product_id) {
             offer.stock -= line.quantity;
         }
-        *self.taken.entry(line.product_id).or_default() += line.quantity;
+        *self.to_take.entry(line.product_id).or_default() += line.quantity;
     }
 
-    /// What all decisions together have taken of each product beyond what was taken already. Less than nothing where that was
-    /// too much.
-    pub(crate) fn taken(&self) -> impl Iterator<Item = (Id, i64)> {
-        let taken = self.taken.iter().map(|(id, quantity)| (*id, *quantity));
-        taken.filter(|(_, quantity)| *quantity != 0)
+    /// What all decisions together take of each product, beyond what is taken already; less than nothing where that was too
+    /// much.
+    pub(crate) fn to_take(&self) -> impl Iterator<Item = (Id, i64)> {
+        let to_take = self.to_take.iter().map(|(id, quantity)| (*id, *quantity));
+        to_take.filter(|(_, quantity)| *quantity != 0)
     }
 }
 
@@ -254,7 +254,7 @@ mod tests {
                 Problem::ProductNotFound
             ]
         );
-        assert_eq!(shelf.taken().count(), 0);
+        assert_eq!(shelf.to_take().count(), 0);
 
         match shelf.decide(&wish(&[("tea", 3), ("cup", 1)])) {
             Decision::Held { lines, total } => {
@@ -263,7 +263,7 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
-        assert_eq!(shelf.taken().map(|(_, n)| n).sum::<i64>(), 4);
+        assert_eq!(shelf.to_take().map(|(_, n)| n).sum::<i64>(), 4);
     }
 
     #[test]
@@ -286,16 +286,16 @@ mod tests {
 
     #[test]
     fn what_was_taken_already_and_is_not_held_goes_back() {
-        let shelf = |price| Shelf::of_taken(id("tea"), 5, offer(price, 7));
-        let taken = |shelf: &Shelf| shelf.taken().collect::<Vec<_>>();
-        let mut all = shelf(lira(5));
+        let shelf = |offer| Shelf::of_taken(HashMap::from([(id("tea"), offer)]), id("tea"), 5);
+        let to_take = |shelf: &Shelf| shelf.to_take().collect::<Vec<_>>();
+        let mut all = shelf(offer(lira(5), 7));
         for quantity in [2, 3] {
             let decision = all.decide(&wish(&[("tea", quantity)]));
             assert!(matches!(decision, Decision::Held { .. }), "{decision:?}");
         }
-        assert_eq!(taken(&all), []);
+        assert_eq!(to_take(&all), []);
 
-        let mut some = shelf(lira(5));
+        let mut some = shelf(offer(lira(5), 7));
         let mut dear = wish(&[("tea", 2)]);
         dear.lines[0].expected_unit_price = Some(lira(4));
         let unit_price = lira(5);
@@ -304,11 +304,11 @@ mod tests {
             [Problem::PriceChanged { unit_price }]
         );
         some.decide(&wish(&[("tea", 3)]));
-        assert_eq!(taken(&some), [(id("tea"), -2)]);
+        assert_eq!(to_take(&some), [(id("tea"), -2)]);
 
-        let mut none = Shelf::of_taken(id("tea"), 5, None);
+        let mut none = shelf(None);
         assert_eq!(none.decide(&wish(&[("tea", 5)])), Decision::Undecided);
-        assert_eq!(taken(&none), [(id("tea"), -5)]);
+        assert_eq!(to_take(&none), [(id("tea"), -5)]);
     }
 
     #[test]

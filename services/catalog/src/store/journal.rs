@@ -11,8 +11,8 @@ use super::Store;
 
 /// The orders of one committed batch of reservations.
 ///
-/// Entries stand among the reservations, so that both are inserted by one command. Their ids tell them apart: an `ObjectId` is
-/// never compared with a text.
+/// Entries stand among the reservations, so that both are inserted by one command. Their ids tell them apart: no range or list of
+/// texts holds an `ObjectId`, nor the other way round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     /// Grows with time, roughly; nothing but the order of a list rests on it.
@@ -24,24 +24,14 @@ pub(crate) struct Entry {
 impl Entry {
     /// A new entry; none for no orders.
     pub(super) fn of(orders: Vec<Id>) -> Option<Self> {
-        let id = ObjectId::new();
-        (!orders.is_empty()).then_some(Self { id, orders })
+        (!orders.is_empty()).then(|| Self {
+            id: ObjectId::new(),
+            orders,
+        })
     }
 }
 
 impl Store {
-    /// Moves what is left where the journal stood until 0.1, in a collection of its own.
-    pub(super) async fn move_old_journal(&self) -> Result<(), Error> {
-        let old = self.database.collection::<Entry>("journal");
-        let entries: Vec<_> = old.find(doc! {}).await?.try_collect().await?;
-        let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
-        if !entries.is_empty() {
-            orderflow_mongo::insert(&self.journal, &entries).await?;
-            old.delete_many(doc! { "_id": { "$in": ids } }).await?;
-        }
-        Ok(())
-    }
-
     /// Entries behind one, oldest first. One that cannot be read is reported and comes without orders: nobody settles it, and
     /// those behind it are found.
     pub(crate) async fn entries(
@@ -49,6 +39,9 @@ impl Store {
         behind: Option<ObjectId>,
         limit: usize,
     ) -> Result<Vec<Entry>, Error> {
+        if behind.is_none() {
+            self.take_over_old_journal().await?;
+        }
         let behind = behind.unwrap_or_else(|| ObjectId::from_bytes([0; 12]));
         let filter = doc! { "_id": { "$gt": behind } };
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -73,6 +66,24 @@ impl Store {
         self.journal
             .delete_many(doc! { "_id": { "$in": ids } })
             .await?;
+        Ok(())
+    }
+
+    /// Moves entries from where the journal stood before its first release, and where replicas from then still write them: in a
+    /// collection of its own.
+    async fn take_over_old_journal(&self) -> Result<(), Error> {
+        let old = self.database.collection::<Document>("journal");
+        let entries = old.find(doc! { "_id": { "$type": "objectId" } });
+        let entries: Vec<_> = entries.max_time(max_time()).await?.try_collect().await?;
+        if !entries.is_empty() {
+            let ids: Vec<_> = entries
+                .iter()
+                .filter_map(|entry| entry.get("_id"))
+                .collect();
+            let journal = self.journal.clone_with_type();
+            orderflow_mongo::insert(&journal, &entries).await?;
+            old.delete_many(doc! { "_id": { "$in": ids } }).await?;
+        }
         Ok(())
     }
 }

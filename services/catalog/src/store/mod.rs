@@ -50,7 +50,6 @@ impl Store {
         self.transactions.prepare().await?;
         let names = [PRODUCTS, LEDGER, RESERVATIONS];
         orderflow_mongo::ensure_collections(&self.database, &names).await?;
-        self.move_old_journal().await?;
         orderflow_mongo::ensure_indexes(&self.products, products::indexes()).await?;
         orderflow_mongo::ensure_indexes(&self.ledger, ledger::indexes()).await
     }

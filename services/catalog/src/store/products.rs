@@ -268,14 +268,14 @@ impl Store {
         Ok(offers)
     }
 
-    /// Takes stock from a product and gives the product as it was before, `Some(None)` if it cannot be read. `None` if it is not
-    /// offered or has less than that; then nothing was done.
+    /// Takes stock from a product, and gives the product as it was before, as `offers` does. Nothing, and nothing is done, if it
+    /// is not offered or has less than that.
     pub(crate) async fn take(
         &self,
         session: &mut ClientSession,
         id: Id,
         quantity: i64,
-    ) -> Result<Option<Option<Offer>>, Failure> {
+    ) -> Result<HashMap<Id, Option<Offer>>, Failure> {
         let mut having = offered(id);
         having.insert("stock", doc! { "$gte": quantity });
         let products = self.products.clone_with_type::<Document>();
@@ -284,7 +284,8 @@ impl Store {
             .projection(offer_fields())
             .session(session)
             .await?;
-        Ok(taken.map(|document| read_offer(id, document)))
+        let offer = taken.map(|document| (id, read_offer(id, document)));
+        Ok(offer.into_iter().collect())
     }
 
     /// Gives stock to products, withdrawn or not, or takes it from them: each must still have what is taken.
