@@ -63,7 +63,8 @@ impl Audit {
         }
     }
 
-    /// Names the documents that match whose ids are no texts, which no comparison with a text finds: those before and behind all texts.
+    /// Names the documents that match whose ids are no texts, which no comparison with a text finds: those before and behind all
+    /// texts.
     async fn name_strays(
         &self,
         database: &Database,
