@@ -70,7 +70,8 @@ impl Transactions {
         Ok(())
     }
 
-    /// A transaction that has not begun, once the ones before are over. It is replayed for `patience` if others get in its way.
+    /// A transaction that has not begun, once the ones before are over. It is replayed for `patience`, but once in any case, if
+    /// others get in its way.
     pub async fn begin(&self, patience: Duration) -> Result<Transaction<'_>, Failure> {
         let mut turn = self.turn.lock().await;
         let lane = match turn.take().filter(|lane| lane.is_idle) {
@@ -212,7 +213,7 @@ impl Transaction<'_> {
                 let own = session_id(&self.lane.session);
                 self.transactions.end_others(own).await;
             }
-            if conflicting < self.patience {
+            if self.replays == 0 || conflicting < self.patience {
                 self.replays += 1;
                 return None;
             }

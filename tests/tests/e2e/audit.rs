@@ -581,6 +581,11 @@ async fn documents_that_cannot_be_read_are_named() {
             .await
             .unwrap();
     }
+    records
+        .reservations()
+        .insert_one(doc! { "_id": &low })
+        .await
+        .unwrap();
     let row = doc! { "_id": "row", "product_id": records.cup.to_string(), "delta": "ten" };
     records.ledger().insert_one(row).await.unwrap();
     let entry = ObjectId::new();
@@ -596,6 +601,7 @@ async fn documents_that_cannot_be_read_are_named() {
         ("products", records.tea.to_string()),
         ("orders", low.to_string()),
         ("orders", high.to_string()),
+        ("reservations", low.to_string()),
         ("ledger", "row".to_owned()),
         ("reservations", mongodb::bson::Bson::from(entry).to_string()),
     ];

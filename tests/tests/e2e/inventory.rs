@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use futures::future::join_all;
 use mongodb::{
     ClientSession,
-    bson::{Bson, Document, doc},
+    bson::{Bson, Document, doc, oid::ObjectId},
 };
 use orderflow_contract::Id;
 use orderflow_identity::service::ServiceIdentity;
@@ -372,18 +372,24 @@ async fn the_journal_is_found_where_it_stood_before() {
     let entry = doc! { "_id": { "$type": "objectId" } };
     let entry = reservations.find_one_and_delete(entry).await.unwrap();
     let old = database.collection::<Document>("journal");
-    old.insert_one(entry.unwrap()).await.unwrap();
-
+    let entry = entry.unwrap();
+    old.insert_one(entry.clone()).await.unwrap();
     // Nobody can settle this one; it is in nobody's way.
-    let bad = old.insert_one(doc! { "orders": 7 }).await.unwrap();
+    let bad = doc! { "_id": ObjectId::new(), "orders": 7 };
+    old.insert_one(&bad).await.unwrap();
 
-    let unsettled = inventory.list_unsettled(ListUnsettledRequest::default());
-    let entries = unsettled.await.unwrap().into_inner().entries;
-    let named: Vec<_> = entries.iter().map(|entry| &entry.order_ids[..]).collect();
-    assert_eq!(named, [&[order.to_string()][..], &[]]);
-    let bad = doc! { "_id": bad.inserted_id };
+    let expected = [vec![order.to_string()], Vec::new()];
+    for _ in 0..2 {
+        let unsettled = inventory.list_unsettled(ListUnsettledRequest::default());
+        let entries = unsettled.await.unwrap().into_inner().entries;
+        let named = entries.into_iter().map(|entry| entry.order_ids);
+        assert_eq!(named.collect::<Vec<_>>(), expected);
+        assert_eq!(old.count_documents(doc! {}).await.unwrap(), 0);
+        // As if another replica had died between copying it and deleting it.
+        old.insert_one(entry.clone()).await.unwrap();
+    }
+    let bad = doc! { "_id": bad.get("_id") };
     assert_eq!(reservations.count_documents(bad).await.unwrap(), 1);
-    assert_eq!(old.count_documents(doc! {}).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -513,7 +519,15 @@ async fn a_blocked_product_spoils_no_other() {
     reserve(&inventory, known.clone()).await;
     let mut stranger = block(&world, &tea).await;
     // What is on record is told whatever is in the way.
-    assert_eq!(kinds(&reserve(&inventory, known).await), ["reserved"]);
+    assert_eq!(
+        kinds(&reserve(&inventory, known.clone()).await),
+        ["reserved"]
+    );
+    let beside = [known, vec![item(Id::random(), &[(&tea, 1)])]].concat();
+    assert_eq!(
+        kinds(&reserve(&inventory, beside.clone()).await),
+        ["reserved", "undecided"]
+    );
 
     let orders: [Id; 4] = std::array::from_fn(|_| Id::random());
     let of = |product| orders.map(|id| item(id, &[(product, 1)])).to_vec();
@@ -527,7 +541,8 @@ async fn a_blocked_product_spoils_no_other() {
     .await;
     stranger.abort_transaction().await.unwrap();
     assert_eq!(kinds(&reserve(&inventory, batch).await), ["reserved"; 4]);
-    assert_eq!((stock(&ada, &tea).await, stock(&ada, &cup).await), (8, 7));
+    assert_eq!(kinds(&reserve(&inventory, beside).await), ["reserved"; 2]);
+    assert_eq!((stock(&ada, &tea).await, stock(&ada, &cup).await), (7, 7));
 }
 
 /// So many that some wait at the catalog while others are decided there.

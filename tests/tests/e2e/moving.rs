@@ -128,6 +128,7 @@ async fn what_comes_at_once_goes_in_few_commands() {
     let slow = slowly(&catalog, "reservations", "find").await;
     let cancel = |order| cancel(&ada, order);
     try_join_all(orders.iter().map(cancel)).await.unwrap();
+    // Beside them the follower asks for the journal now and then, which stands there too.
     let releases = slow.end().await;
     assert!((1..=N / 5).contains(&releases), "{releases} of {N}");
     assert_eq!(stock(&ada, &cup).await, 1_000);

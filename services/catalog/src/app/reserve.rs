@@ -5,7 +5,7 @@ use std::{
 
 use mongodb::ClientSession;
 use orderflow_batch::{Batcher, Limits};
-use orderflow_contract::{Id, time::now_ms};
+use orderflow_contract::{Id, status, time::now_ms};
 use orderflow_faults::{At, repeatable};
 use orderflow_mongo::Failure;
 
@@ -185,10 +185,14 @@ impl Stock {
         {
             let taking = self.store.take(session, *id, *quantity);
             let offers = taking.at(Step::ReserveTakeOne).await;
-            // Without taking it at once, the next attempt finds out what is wrong, and with which orders.
-            let offers = offers.map_err(|failure| match failure {
-                failure if failure.is_of_one_statement() => Failure::Conflict,
-                failure => failure,
+            // The next attempt, which takes nothing at once, finds out what is wrong, and with which orders.
+            let offers = offers.map_err(|failure| {
+                if !failure.is_of_one_statement() {
+                    return failure;
+                }
+                let cause = status::chain(&failure);
+                tracing::warn!(product = %id, cause, "no stock can be taken at once");
+                Failure::Conflict
             })?;
             if !offers.is_empty() {
                 return Ok(Shelf::of_taken(offers, *id, *quantity));

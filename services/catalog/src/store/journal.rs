@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Store;
 
+/// How many entries are taken over at a time from where they stood before.
+const OLD_ENTRIES: i64 = 500;
+
 /// The orders of one committed batch of reservations.
 ///
 /// Entries stand among the reservations, so that both are inserted by one command. Their ids tell them apart: no range or list of
@@ -33,7 +36,7 @@ impl Entry {
 
 impl Store {
     /// Entries behind one, oldest first. One that cannot be read is reported and comes without orders: nobody settles it, and
-    /// those behind it are found.
+    /// those behind it are found. What replicas from before the first release have written is taken over first.
     pub(crate) async fn entries(
         &self,
         behind: Option<ObjectId>,
@@ -69,11 +72,12 @@ impl Store {
         Ok(())
     }
 
-    /// Moves entries from where the journal stood before its first release, and where replicas from then still write them: in a
-    /// collection of its own.
+    /// Moves entries from where they stood before the first release, a collection of their own, so many at a time. To be dropped
+    /// when nobody comes from there any more.
     async fn take_over_old_journal(&self) -> Result<(), Error> {
         let old = self.database.collection::<Document>("journal");
         let entries = old.find(doc! { "_id": { "$type": "objectId" } });
+        let entries = entries.limit(OLD_ENTRIES);
         let entries: Vec<_> = entries.max_time(max_time()).await?.try_collect().await?;
         if !entries.is_empty() {
             let ids: Vec<_> = entries
