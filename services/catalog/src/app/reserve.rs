@@ -135,7 +135,9 @@ impl Stock {
             if let Some(result) = transaction.end(attempt).await {
                 return result;
             }
-            at_once = false;
+            // In turns: what is in the way of a product is no matter for orders on record, which only the usual way finds; and
+            // the usual way alone comes too late, time and again, where another replica sells the product at once.
+            at_once = !at_once;
         }
     }
 
