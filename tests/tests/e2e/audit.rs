@@ -19,6 +19,8 @@ use orderflow_proto::{
 };
 use orderflow_testkit::{Person, World, eventually};
 
+use crate::inventory::entries;
+
 /// The records of a system that has stopped, so that nobody mends them.
 struct Records {
     auditor: Audit,
@@ -141,8 +143,7 @@ impl Records {
 
     /// As the follower does, strikes all entries out of the journal, which stands among the reservations.
     async fn settle(&self) {
-        let entries = doc! { "_id": { "$type": "objectId" } };
-        self.reservations().delete_many(entries).await.unwrap();
+        self.reservations().delete_many(entries()).await.unwrap();
     }
 
     fn orders(&self) -> Collection<Document> {

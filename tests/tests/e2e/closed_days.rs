@@ -17,7 +17,7 @@ use tonic::Code;
 
 use crate::{
     failing::Failing,
-    inventory::{inventory, item, reserve},
+    inventory::{inventory, item, reserve, world_that_settles_nothing},
     orders::{cancel, get, stock, update},
     replica::Replica,
     stats::stats,
@@ -205,12 +205,7 @@ async fn a_late_cancel_counts_at_every_replica_and_for_every_seller() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_insert_counts_at_every_replica() {
-    // The order service that there is hears of no reservation.
-    let nowhere = "http://127.0.0.1:1";
-    let world = World::builder()
-        .setting("ORDER_CATALOG_URL", nowhere)
-        .start()
-        .await;
+    let world = world_that_settles_nothing().await;
     let (ada, admin) = (world.person("ada").await, world.admin().await);
     let tea = ada.product().stock(10).create().await;
     let ids: [Id; 3] = std::array::from_fn(|_| Id::random());

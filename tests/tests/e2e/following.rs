@@ -11,7 +11,7 @@ use orderflow_proto::{
 };
 use orderflow_testkit::{Person, World, eventually};
 
-use crate::inventory::{inventory, item, reserve};
+use crate::inventory::{entries, inventory, item, reserve};
 
 #[tokio::test]
 async fn a_reservation_becomes_an_order_though_nobody_asks_again() {
@@ -97,9 +97,8 @@ async fn reservations(world: &World) -> Collection<Document> {
     world.database("catalog").await.collection("reservations")
 }
 
-async fn entries(reservations: &Collection<Document>) -> u64 {
-    let entries = doc! { "_id": { "$type": "objectId" } };
-    reservations.count_documents(entries).await.unwrap()
+async fn unsettled(reservations: &Collection<Document>) -> u64 {
+    reservations.count_documents(entries()).await.unwrap()
 }
 
 /// An order that nobody asks for but us.
@@ -128,7 +127,7 @@ async fn a_bad_entry_of_the_journal_holds_up_no_other() {
     appears(&admin, order).await;
     // Settled are those that were understood.
     eventually("the bad ones alone", async || {
-        (entries(&journal).await == 2).then_some(())
+        (unsettled(&journal).await == 2).then_some(())
     })
     .await;
 }
@@ -152,7 +151,7 @@ async fn pages_of_bad_and_fat_entries_hide_none_behind_them() {
 
     appears(&admin, order).await;
     eventually("an entry less", async || {
-        (entries(&journal).await == 61).then_some(())
+        (unsettled(&journal).await == 61).then_some(())
     })
     .await;
 }

@@ -87,6 +87,17 @@ async fn release(inventory: &Inventory, order_ids: &[Id]) -> Vec<ReleaseOutcome>
     reply.into_inner().outcomes().collect()
 }
 
+/// A world whose order service hears of no reservation, so that nobody settles any.
+pub(crate) async fn world_that_settles_nothing() -> World {
+    let world = World::builder().setting("ORDER_CATALOG_URL", "http://127.0.0.1:1");
+    world.start().await
+}
+
+/// Which documents among the reservations are entries of the journal.
+pub(crate) fn entries() -> Document {
+    doc! { "_id": { "$type": "objectId" } }
+}
+
 /// Makes a product's stock something else, behind the catalog's back.
 pub(crate) async fn plant_stock(world: &World, product: &Product, stock: impl Into<Bson>) {
     let products = world
@@ -219,12 +230,7 @@ async fn stock_comes_back_once() {
 
 #[tokio::test]
 async fn the_journal_names_what_is_not_settled() {
-    // Without an order service that would settle it.
-    let nowhere = "http://127.0.0.1:1";
-    let world = World::builder()
-        .setting("ORDER_CATALOG_URL", nowhere)
-        .start()
-        .await;
+    let world = world_that_settles_nothing().await;
     let ada = world.person("ada").await;
     let tea = ada.product().stock(100).create().await;
     let mut inventory = inventory(&world).await;
@@ -356,12 +362,7 @@ async fn what_cannot_be_read_is_not_taken() {
 
 #[tokio::test]
 async fn the_journal_is_found_where_it_stood_before() {
-    // Without an order service that would settle it.
-    let nowhere = "http://127.0.0.1:1";
-    let world = World::builder()
-        .setting("ORDER_CATALOG_URL", nowhere)
-        .start()
-        .await;
+    let world = world_that_settles_nothing().await;
     let ada = world.person("ada").await;
     let tea = ada.product().stock(10).create().await;
     let order = Id::random();
@@ -369,8 +370,7 @@ async fn the_journal_is_found_where_it_stood_before() {
     reserve(&inventory, vec![item(order, &[(&tea, 1)])]).await;
     let database = world.database("catalog").await;
     let reservations = database.collection::<Document>("reservations");
-    let entry = doc! { "_id": { "$type": "objectId" } };
-    let entry = reservations.find_one_and_delete(entry).await.unwrap();
+    let entry = reservations.find_one_and_delete(entries()).await.unwrap();
     let old = database.collection::<Document>("journal");
     let entry = entry.unwrap();
     old.insert_one(entry.clone()).await.unwrap();

@@ -48,7 +48,7 @@ impl Store {
         let behind = behind.unwrap_or_else(|| ObjectId::from_bytes([0; 12]));
         let filter = doc! { "_id": { "$gt": behind } };
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let journal = self.journal.clone_with_type::<Document>();
+        let journal = self.reservations.clone_with_type::<Document>();
         let found = journal.find(filter).sort(doc! { "_id": 1 }).limit(limit);
         let found: Vec<_> = found.max_time(max_time()).await?.try_collect().await?;
         let read = |document: Document| {
@@ -66,7 +66,7 @@ impl Store {
     }
 
     pub(crate) async fn delete_entries(&self, ids: &[ObjectId]) -> Result<(), Error> {
-        self.journal
+        self.reservations
             .delete_many(doc! { "_id": { "$in": ids } })
             .await?;
         Ok(())
@@ -84,7 +84,7 @@ impl Store {
                 .iter()
                 .filter_map(|entry| entry.get("_id"))
                 .collect();
-            let journal = self.journal.clone_with_type();
+            let journal = self.reservations.clone_with_type();
             orderflow_mongo::insert(&journal, &entries).await?;
             old.delete_many(doc! { "_id": { "$in": ids } }).await?;
         }

@@ -23,8 +23,6 @@ pub(crate) struct Store {
     products: Collection<products::ProductDocument>,
     ledger: Collection<Row>,
     reservations: Collection<Recorded>,
-    /// The same collection: see [`Entry`].
-    journal: Collection<Entry>,
 }
 
 const PRODUCTS: &str = "products";
@@ -38,7 +36,6 @@ impl Store {
             products: database.collection(PRODUCTS),
             ledger: database.collection(LEDGER),
             reservations: database.collection(RESERVATIONS),
-            journal: database.collection(RESERVATIONS),
             transactions: Arc::new(Transactions::new(database.collection("sessions"))),
             database,
         }
