@@ -44,9 +44,6 @@ pub struct Limits {
     pub items: usize,
     /// The sum of their weights. An item that is heavier goes alone.
     pub weight: usize,
-    /// Whether the first to come lets all who are ready have their turn, so that they go along. For what is quick: while a
-    /// batch takes its time, the next one gathers anyway.
-    pub gives_way: bool,
 }
 
 impl Limits {
@@ -57,7 +54,6 @@ impl Limits {
         queue: 4_096,
         items: 256,
         weight: 256,
-        gives_way: true,
     };
 }
 
@@ -241,16 +237,14 @@ impl<I, O> Waiting<I, O> {
         self.next.retain(|job| !job.answer.is_closed());
     }
 
-    /// The next batch: what has gathered by now, or the next item to come, perhaps with all that are ready. `None` when nothing can
+    /// The next batch: what has gathered by now, or the next item to come with all that are ready. `None` when nothing can
     /// come any more.
     async fn gather(&mut self, limits: Limits) -> Option<Vec<Job<I, O>>> {
         loop {
             if self.next.is_empty() {
                 self.next.push_back(self.queue.recv().await?);
-                if limits.gives_way {
-                    // Whoever is woken runs next: without this the first of many who are ready would go alone.
-                    yield_now().await;
-                }
+                // Whoever is woken runs next: without this the first of many who are ready would go alone.
+                yield_now().await;
             }
             while self.next.len() < limits.items {
                 match self.queue.try_recv() {
@@ -291,7 +285,6 @@ mod tests {
         queue: 100,
         items: 10,
         weight: 1_000,
-        gives_way: false,
     };
 
     /// A batcher whose batches wait for permits, and that tells each item the batch it was in.
@@ -342,10 +335,7 @@ mod tests {
     /// Where a task that is woken goes before all who wait already, as in the programs.
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn all_who_are_ready_go_together() {
-        let (batcher, gate) = gated(Limits {
-            gives_way: true,
-            ..LIMITS
-        });
+        let (batcher, gate) = gated(LIMITS);
         gate.add_permits(3);
         let on_the_worker = tokio::spawn(async move {
             let submit = |item| {

@@ -50,7 +50,6 @@ const LANE: Limits = Limits {
     queue: 1_024,
     items: 128,
     weight: 128,
-    gives_way: false,
 };
 
 impl Catalog {

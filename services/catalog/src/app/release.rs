@@ -33,7 +33,6 @@ const LANE: Limits = Limits {
     queue: 2_048,
     items: 256,
     weight: 256,
-    gives_way: false,
 };
 
 impl Catalog {

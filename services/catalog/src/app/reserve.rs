@@ -41,7 +41,6 @@ const LANE: Limits = Limits {
     queue: 256,
     items: 8,
     weight: 2_048,
-    gives_way: false,
 };
 
 impl Catalog {

@@ -19,7 +19,6 @@ const LANE: Limits = Limits {
     queue: 2_048,
     items: AT_ONCE,
     weight: 1_024,
-    gives_way: false,
 };
 
 pub(super) type Releasing = Batcher<Id, Result<bool, NoAnswer>>;

@@ -21,7 +21,6 @@ const LANE: Limits = Limits {
     queue: 2_048,
     items: 256,
     weight: 1_024,
-    gives_way: false,
 };
 
 pub(super) type Moving = Batcher<Attempt, Result<Made, Failure>>;

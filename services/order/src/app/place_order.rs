@@ -23,7 +23,6 @@ const LANES: Limits = Limits {
     queue: 2_048,
     items: 256,
     weight: 1_024,
-    gives_way: false,
 };
 
 /// How long writing orders is tried again while MongoDB is out of reach. After that the callers get "unknown".
