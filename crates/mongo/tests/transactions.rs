@@ -66,9 +66,9 @@ impl Replica {
         sessions.count_documents(doc! {}).await.unwrap()
     }
 
-    async fn admin(&self, command: Document) {
+    async fn admin(&self, command: Document) -> Document {
         let admin = self.database.client().database("admin");
-        admin.run_command(command).await.unwrap();
+        admin.run_command(command).await.unwrap()
     }
 
     /// Adds one, as one attempt of a transaction.
@@ -176,10 +176,14 @@ async fn a_statement_or_a_commit_that_is_ended_under_way_is_replayed() {
     live.add_one().await.unwrap();
     for (command, n) in [("update", 2), ("commitTransaction", 3)] {
         let hang = doc! { "blockConnection": true, "blockTimeMS": 60_000 };
-        other.admin(fail("live", command, &hang)).await;
+        // The server counts from its start, whatever the fail point was for.
+        let before = other.admin(fail("live", command, &hang)).await;
+        let entered = doc! {
+            "waitForFailPoint": "failCommand",
+            "timesEntered": before.get_i32("count").unwrap() + 1,
+            "maxTimeMS": 60_000,
+        };
         let ended = async {
-            let entered =
-                doc! { "waitForFailPoint": "failCommand", "timesEntered": 1, "maxTimeMS": 60_000 };
             other.admin(entered).await;
             other.transactions.prepare().await.unwrap();
         };
