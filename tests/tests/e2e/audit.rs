@@ -19,7 +19,7 @@ use orderflow_proto::{
 };
 use orderflow_testkit::{Person, World, eventually};
 
-use crate::inventory::entries;
+use crate::{failing::Failing, inventory::entries};
 
 /// The records of a system that has stopped, so that nobody mends them.
 struct Records {
@@ -537,17 +537,9 @@ async fn i7_orders_that_were_refused() {
 async fn what_to_do_when_mongodb_has_forgotten_a_snapshot_is_said() {
     let records = Records::new().await;
     // SnapshotTooOld, as after five minutes.
-    let fail = doc! {
-        "configureFailPoint": "failCommand",
-        "mode": { "times": 1 },
-        "data": {
-            "failCommands": ["aggregate"],
-            "errorCode": 239,
-            "namespace": format!("{}.reservations", records.catalog.name()),
-        },
-    };
-    let admin = records.catalog.client().database("admin");
-    admin.run_command(fail).await.unwrap();
+    let how = doc! { "errorCode": 239 };
+    let once = doc! { "times": 1 };
+    let _failing = Failing::on(&records.catalog, "reservations", &["aggregate"], once, how).await;
     let error = records.auditor.run().await.unwrap_err();
     assert!(matches!(error, Error::TooSlow), "{error}");
     let said = error.to_string();
