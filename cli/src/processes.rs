@@ -31,7 +31,7 @@ pub async fn as_told() -> Option<ExitCode> {
     })
 }
 
-/// A whole system: one user service, and as many of the other programs as there are replicas. All of them end when this is dropped.
+/// A whole system: one user service, and replicas of the other programs. All of them end when this is dropped.
 pub struct Processes(Vec<Process>);
 
 /// Whom each of the replicas talks to.
@@ -39,7 +39,8 @@ pub struct Processes(Vec<Process>);
 pub enum Wiring {
     /// To all of the others, as they should.
     Together,
-    /// The nth gateway to the nth order service, and that one to the nth catalog: the catalogs get in one another's way.
+    /// The nth gateway to the nth order service, and that one to the nth catalog, of which there are as many: the catalogs get in one
+    /// another's way.
     Apart,
 }
 
@@ -80,16 +81,17 @@ impl Process {
 }
 
 impl Processes {
-    /// Starts them, from settings as in a `.env`.
+    /// Starts them, from settings as in a `.env`: so many catalogs, and so many of each other program that has replicas.
     pub fn start(
         settings: &HashMap<String, String>,
+        catalogs: usize,
         replicas: usize,
         wiring: Wiring,
     ) -> io::Result<Self> {
         let user = start("user", settings, &[])?;
         let users = ("USER_URL", format!("http://{}", user.address));
         let mut list = vec![user];
-        let catalogs = (0..replicas)
+        let catalogs = (0..catalogs)
             .map(|_| start("catalog", settings, &[&users]))
             .collect::<io::Result<Vec<_>>>()?;
         let catalogs_of = |n| ("CATALOG_URL", wiring.urls(&catalogs, n));

@@ -123,7 +123,8 @@ impl Target {
         } else {
             Wiring::Together
         };
-        let started = Processes::start(&settings, args.replicas, wiring);
+        let catalogs = args.catalogs.unwrap_or(args.replicas);
+        let started = Processes::start(&settings, catalogs, args.replicas, wiring);
         let mut processes = started.map_err(failed)?;
         let batches = Batches::default();
         let (log, mut file) = open_log().map_err(failed)?;
