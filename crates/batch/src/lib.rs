@@ -78,14 +78,17 @@ struct Job<I, O> {
 /// The right to be the last that has begun, held by one batch at a time. Dropping it lets the next batch begin.
 pub struct Turn<I, O> {
     waiting: OwnedMutexGuard<Waiting<I, O>>,
+    /// How many are in its batch.
+    items: usize,
     since: Instant,
     held: Arc<OnceLock<Duration>>,
 }
 
 impl<I, O> Turn<I, O> {
-    /// Keeps the turn while `work` goes on, but no longer than until `enough` others wait, whatever they weigh: they are worth a
-    /// batch of their own.
+    /// Keeps the turn while `work` goes on, but no longer than until `enough` others wait, or as many as are in this batch,
+    /// whatever they weigh: they are worth a batch of their own.
     pub async fn during<F: Future>(mut self, work: F, enough: usize) -> F::Output {
+        let enough = enough.min(self.items);
         let mut work = pin!(work);
         tokio::select! {
             done = &mut work => return done,
@@ -189,6 +192,7 @@ async fn lane<I: Send + 'static, O: Send + 'static, F>(
         let held = Arc::new(OnceLock::new());
         let turn = Turn {
             waiting,
+            items: jobs.len(),
             since,
             held: held.clone(),
         };
@@ -243,9 +247,9 @@ impl<I, O> Waiting<I, O> {
         loop {
             if self.next.is_empty() {
                 self.next.push_back(self.queue.recv().await?);
-                // Whoever is woken runs next: without this the first of many who are ready would go alone.
-                yield_now().await;
             }
+            // Whoever is woken runs next: without this the first of many who are ready would go without the others.
+            yield_now().await;
             while self.next.len() < limits.items {
                 match self.queue.try_recv() {
                     Ok(job) => self.next.push_back(job),
@@ -305,13 +309,24 @@ mod tests {
     type Task = JoinHandle<Result<Vec<u32>, Refused>>;
 
     async fn submit(batcher: &Batcher<u32, Vec<u32>>, item: u32) -> Task {
-        let batcher = batcher.clone();
-        let task = tokio::spawn(async move { batcher.submit(item, 1).await });
-        // On this single thread the task, and the lane it wakes, run as far as they can.
+        let [task] = submit_at_once(batcher, item..item + 1)
+            .await
+            .try_into()
+            .unwrap();
+        task
+    }
+
+    async fn submit_at_once(batcher: &Batcher<u32, Vec<u32>>, items: Range<u32>) -> Vec<Task> {
+        let submit = |item| {
+            let batcher = batcher.clone();
+            tokio::spawn(async move { batcher.submit(item, 1).await })
+        };
+        let tasks = items.map(submit).collect();
+        // On this single thread the tasks, and the lane they wake, run as far as they can.
         for _ in 0..10 {
             yield_now().await;
         }
-        task
+        tasks
     }
 
     async fn submit_all(batcher: &Batcher<u32, Vec<u32>>, items: Range<u32>) -> Vec<Task> {
@@ -525,42 +540,79 @@ mod tests {
     #[tokio::test]
     async fn a_batch_that_is_worth_it_begins_before_its_turn() {
         let (batcher, gate, begun) = kept(10);
-        let mut tasks = submit_all(&batcher, 0..3).await;
-        assert_eq!(*begun.lock().unwrap(), [1], "two are not worth it");
-        tasks.push(submit(&batcher, 3).await);
-        assert_eq!(*begun.lock().unwrap(), [1, 3]);
+        let mut tasks = submit_at_once(&batcher, 0..4).await;
+        tasks.extend(submit_all(&batcher, 4..6).await);
+        assert_eq!(*begun.lock().unwrap(), [4], "two are not worth it");
+        tasks.push(submit(&batcher, 6).await);
+        assert_eq!(*begun.lock().unwrap(), [4, 3]);
         // All lanes are busy, however many wait.
-        tasks.extend(submit_all(&batcher, 4..9).await);
-        assert_eq!(*begun.lock().unwrap(), [1, 3]);
+        tasks.extend(submit_all(&batcher, 7..12).await);
+        assert_eq!(*begun.lock().unwrap(), [4, 3]);
 
         gate.add_permits(3);
-        let expected: [Vec<u32>; 3] = [vec![0], vec![1, 2, 3], (4..9).collect()];
+        let expected: [Vec<u32>; 3] = [(0..4).collect(), (4..7).collect(), (7..12).collect()];
         assert_eq!(batches(tasks).await, expected);
+    }
+
+    #[tokio::test]
+    async fn as_many_as_are_on_their_way_are_worth_a_batch() {
+        let (batcher, gate, begun) = kept(10);
+        let mut tasks = submit_at_once(&batcher, 0..2).await;
+        tasks.push(submit(&batcher, 2).await);
+        assert_eq!(*begun.lock().unwrap(), [2]);
+        tasks.push(submit(&batcher, 3).await);
+        assert_eq!(*begun.lock().unwrap(), [2, 2]);
+        gate.add_permits(2);
+        assert_eq!(batches(tasks).await, [[0, 1], [2, 3]]);
+    }
+
+    /// On the worker, as above.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn all_who_are_ready_go_with_a_batch_that_begins_before_its_turn() {
+        let (batcher, gate, begun) = kept(10);
+        let on_the_worker = tokio::spawn(async move {
+            let submit = |item| {
+                let batcher = batcher.clone();
+                tokio::spawn(async move { batcher.submit(item, 1).await })
+            };
+            let mut tasks = vec![submit(0)];
+            while begun.lock().unwrap().is_empty() {
+                yield_now().await;
+            }
+            tasks.extend((1..6).map(submit));
+            while begun.lock().unwrap().len() == 1 {
+                yield_now().await;
+            }
+            let begun = begun.lock().unwrap().clone();
+            gate.add_permits(3);
+            batches(tasks).await;
+            begun
+        });
+        assert_eq!(on_the_worker.await.unwrap(), [1, 5]);
     }
 
     #[tokio::test]
     async fn who_has_left_makes_no_batch_worth_it_and_who_has_gathered_goes_next() {
         let (batcher, gate, begun) = kept(10);
-        let first = submit(&batcher, 0).await;
-        let (left, second) = (submit(&batcher, 1).await, submit(&batcher, 2).await);
+        let first = submit_at_once(&batcher, 0..3).await;
+        let (left, second) = (submit(&batcher, 3).await, submit(&batcher, 4).await);
         left.abort();
         assert!(left.await.unwrap_err().is_cancelled());
-        let third = submit(&batcher, 3).await;
-        assert_eq!(*begun.lock().unwrap(), [1]);
+        let third = submit(&batcher, 5).await;
+        assert_eq!(*begun.lock().unwrap(), [3]);
 
         gate.add_permits(2);
-        assert_eq!(first.await.unwrap(), Ok(vec![0]));
-        for task in [second, third] {
-            assert_eq!(task.await.unwrap(), Ok(vec![2, 3]));
-        }
+        assert_eq!(batches(first).await, [[0, 1, 2]]);
+        assert_eq!(batches(vec![second, third]).await, [[4, 5]]);
     }
 
     #[tokio::test]
-    async fn a_batch_has_no_more_items_than_it_may_whatever_is_worth_one() {
+    async fn a_batch_has_no_more_items_than_it_may_whatever_waits() {
         let (batcher, gate, begun) = kept(2);
-        let tasks = submit_all(&batcher, 0..4).await;
-        assert_eq!(*begun.lock().unwrap(), [1, 2]);
+        let mut tasks = submit_at_once(&batcher, 0..2).await;
+        tasks.extend(submit_at_once(&batcher, 2..5).await);
+        assert_eq!(*begun.lock().unwrap(), [2, 2]);
         gate.add_permits(3);
-        assert_eq!(batches(tasks).await, [vec![0], vec![1, 2], vec![3]]);
+        assert_eq!(batches(tasks).await, [vec![0, 1], vec![2, 3], vec![4]]);
     }
 }

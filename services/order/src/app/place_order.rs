@@ -28,8 +28,9 @@ const LANES: Limits = Limits {
 /// How long writing orders is tried again while MongoDB is out of reach. After that the callers get "unknown".
 const WRITING: Duration = Duration::from_secs(10);
 
-/// Whatever its size, a batch costs as much as ten orders or so; one of that many may already wait at the catalog while the one
-/// before is decided there. Smaller ones would cost more than the catalog loses by waiting for them.
+/// So many orders may already wait at the catalog while those before them are decided there; fewer may when they are no fewer
+/// than those before. The catalog has not to wait for them then, and takes them together with what other replicas have sent.
+/// Still smaller batches would cost more than that saves: whatever its size, one costs as much as ten orders or so.
 const WORTH_A_BATCH: usize = 64;
 
 type Placed = Result<Order, Error>;
