@@ -241,7 +241,7 @@ impl<I, O> Waiting<I, O> {
         self.next.retain(|job| !job.answer.is_closed());
     }
 
-    /// The next batch: what has gathered by now, or the next item to come with all that are ready. `None` when nothing can
+    /// The next batch: what has gathered by now, or else the next item to come, and with it all that are ready. `None` when nothing can
     /// come any more.
     async fn gather(&mut self, limits: Limits) -> Option<Vec<Job<I, O>>> {
         loop {
@@ -308,6 +308,11 @@ mod tests {
 
     type Task = JoinHandle<Result<Vec<u32>, Refused>>;
 
+    fn spawn_submit(batcher: &Batcher<u32, Vec<u32>>, item: u32) -> Task {
+        let batcher = batcher.clone();
+        tokio::spawn(async move { batcher.submit(item, 1).await })
+    }
+
     async fn submit(batcher: &Batcher<u32, Vec<u32>>, item: u32) -> Task {
         let [task] = submit_at_once(batcher, item..item + 1)
             .await
@@ -317,11 +322,7 @@ mod tests {
     }
 
     async fn submit_at_once(batcher: &Batcher<u32, Vec<u32>>, items: Range<u32>) -> Vec<Task> {
-        let submit = |item| {
-            let batcher = batcher.clone();
-            tokio::spawn(async move { batcher.submit(item, 1).await })
-        };
-        let tasks = items.map(submit).collect();
+        let tasks = items.map(|item| spawn_submit(batcher, item)).collect();
         // On this single thread the tasks, and the lane they wake, run as far as they can.
         for _ in 0..10 {
             yield_now().await;
@@ -353,11 +354,7 @@ mod tests {
         let (batcher, gate) = gated(LIMITS);
         gate.add_permits(3);
         let on_the_worker = tokio::spawn(async move {
-            let submit = |item| {
-                let batcher = batcher.clone();
-                tokio::spawn(async move { batcher.submit(item, 1).await })
-            };
-            batches([0, 1, 2].map(submit).into()).await
+            batches([0, 1, 2].map(|item| spawn_submit(&batcher, item)).into()).await
         });
         let [all] = &on_the_worker.await.unwrap()[..] else {
             panic!("more than one batch");
@@ -571,15 +568,11 @@ mod tests {
     async fn all_who_are_ready_go_with_a_batch_that_begins_before_its_turn() {
         let (batcher, gate, begun) = kept(10);
         let on_the_worker = tokio::spawn(async move {
-            let submit = |item| {
-                let batcher = batcher.clone();
-                tokio::spawn(async move { batcher.submit(item, 1).await })
-            };
-            let mut tasks = vec![submit(0)];
+            let mut tasks = vec![spawn_submit(&batcher, 0)];
             while begun.lock().unwrap().is_empty() {
                 yield_now().await;
             }
-            tasks.extend((1..6).map(submit));
+            tasks.extend((1..6).map(|item| spawn_submit(&batcher, item)));
             while begun.lock().unwrap().len() == 1 {
                 yield_now().await;
             }
