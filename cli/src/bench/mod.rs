@@ -65,7 +65,7 @@ pub struct Args {
     /// How many of each of gateway, order and catalog are started
     #[arg(long, default_value_t = 1, conflicts_with = "gateway", value_parser = positive)]
     pub replicas: usize,
-    /// How many catalogs are started, when not as many as of the others
+    /// How many catalogs are started, when not as many as of the others; orders go to one of them while it is well
     #[arg(long, conflicts_with_all = ["gateway", "apart"], value_parser = positive)]
     pub catalogs: Option<usize>,
     /// Each gateway knows one order service, and each of these one catalog, so that the catalogs get in one another's way

@@ -28,8 +28,8 @@ const LANES: Limits = Limits {
 /// How long writing orders is tried again while MongoDB is out of reach. After that the callers get "unknown".
 const WRITING: Duration = Duration::from_secs(10);
 
-/// So many orders may already wait at the catalog while those before them are decided there; fewer may when they are no fewer
-/// than those before. The catalog has not to wait for them then, and takes them together with what other replicas have sent.
+/// So many orders, or more, may already wait at the catalog while those before them are decided there; fewer may when they are no
+/// fewer than those before. The catalog need not wait for them then, and decides what stands ready, of all replicas, as one.
 /// Still smaller batches would cost more than that saves: whatever its size, one costs as much as ten orders or so.
 const WORTH_A_BATCH: usize = 64;
 
