@@ -1,5 +1,8 @@
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        self, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,6 +24,11 @@ use crate::failure::{Failure, INTERRUPTED, code};
 
 /// After so long with nothing but conflicts, whoever is in the way may be dead. Live ones were seen to be so for 0.07 s.
 const SUSPICIOUS: Duration = Duration::from_secs(1);
+/// For how long somebody counts as in the way who stayed there when all others' sessions were ended. Whoever is met after it may be
+/// another one, who is dead.
+const REMEMBERED: Duration = Duration::from_millis(1_500);
+/// How long a transaction is replayed meanwhile: longer than live ones were seen to conflict.
+const BRIEFLY: Duration = Duration::from_millis(100);
 /// How often a commit is repeated whose outcome is unknown.
 const COMMITS: usize = 6;
 /// How long a session counts as written down. One that is used later is written down again first.
@@ -35,11 +43,16 @@ const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
 /// is told otherwise) what the transaction has written is blocked. So every replica writes down the id of its session before
 /// it uses it. One that starts, or that meets nothing but conflicts, ends the sessions of all others. To one that is alive
 /// that is a conflict like any other: it replays. Nothing else rests on it.
+///
+/// Somebody may stay in the way all the same, whose session is not written down. One transaction has waited for them then; those
+/// behind it, which may be about the same, do so only briefly.
 pub struct Transactions {
     client: Client,
     /// The ids of the sessions in use, and perhaps of some that no longer are.
     sessions: Collection<Document>,
     turn: Mutex<Option<Lane>>,
+    /// When somebody was met last who stayed in the way.
+    obstacle: sync::Mutex<Option<Instant>>,
     has_failed_to_end: AtomicBool,
 }
 
@@ -57,6 +70,7 @@ impl Transactions {
             client: sessions.client().clone(),
             sessions,
             turn: Mutex::new(None),
+            obstacle: sync::Mutex::new(None),
             has_failed_to_end: AtomicBool::new(false),
         }
     }
@@ -71,7 +85,7 @@ impl Transactions {
     }
 
     /// A transaction that has not begun, once the ones before are over. It is replayed for `patience`, but once in any case, if
-    /// others get in its way.
+    /// others get in its way; for less while somebody is known to stay there.
     pub async fn begin(&self, patience: Duration) -> Result<Transaction<'_>, Failure> {
         let mut turn = self.turn.lock().await;
         let lane = match turn.take().filter(|lane| lane.is_idle) {
@@ -87,10 +101,24 @@ impl Transactions {
             transactions: self,
             lane: MutexGuard::map(turn, |turn| turn.insert(lane)),
             began: Instant::now(),
-            patience,
+            patience: if self.is_obstructed() {
+                patience.min(BRIEFLY)
+            } else {
+                patience
+            },
             replays: 0,
             has_ended_others: false,
         })
+    }
+
+    fn obstacle(&self) -> sync::MutexGuard<'_, Option<Instant>> {
+        let obstacle = self.obstacle.lock();
+        obstacle.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_obstructed(&self) -> bool {
+        let met = *self.obstacle();
+        met.is_some_and(|met| met.elapsed() < REMEMBERED)
     }
 
     async fn publish(&self, session: ClientSession) -> Result<Lane, Error> {
@@ -216,6 +244,9 @@ impl Transaction<'_> {
             if self.replays == 0 || conflicting < self.patience {
                 self.replays += 1;
                 return None;
+            }
+            if self.has_ended_others {
+                *self.transactions.obstacle() = Some(Instant::now());
             }
         }
         Some(result)

@@ -10,6 +10,7 @@ use mongodb::{
 };
 use orderflow_mongo::{Failure, Transaction, Transactions, update};
 use orderflow_mongod::{Options, ReplicaSet};
+use tokio::time::timeout;
 
 /// A MongoDB that leaves transactions open for longer than any test takes, with one document to write to.
 struct Mongo(ReplicaSet);
@@ -211,6 +212,35 @@ async fn without_the_right_to_end_sessions_conflicts_are_what_they_were() {
     assert!(matches!(open.end(Ok(())).await, Some(Ok(()))));
     assert_eq!(replica.add_one().await.unwrap(), 1);
     assert_eq!(replica.n().await, 2);
+}
+
+#[tokio::test]
+async fn who_stays_in_the_way_is_waited_for_once_and_not_forever() {
+    let mongo = Mongo::start().await;
+    let (stranger, mut replica) = (
+        mongo.replica("stranger").await,
+        mongo.replica("replica").await,
+    );
+    let mut open = stranger.begin().await.unwrap();
+    stranger.add(open.start().await.unwrap()).await.unwrap();
+    let sessions = replica.database.collection::<Document>("sessions");
+    let written_down = sessions.find_one(doc! {}).await.unwrap().unwrap();
+    sessions.delete_many(doc! {}).await.unwrap();
+
+    let long_enough = Duration::from_millis(1_100);
+    replica.patience = long_enough;
+    assert!(matches!(replica.add_one().await, Err(Failure::Conflict)));
+    // So far it would wait, if it did.
+    replica.patience = Duration::from_secs(3_600);
+    let not_again = timeout(Duration::from_secs(30), replica.add_one()).await;
+    assert!(matches!(not_again, Ok(Err(Failure::Conflict))));
+
+    // Somebody else who is in the way is found out before long.
+    sessions.insert_one(written_down).await.unwrap();
+    replica.patience = long_enough;
+    let found_out = async { while replica.add_one().await.is_err() {} };
+    timeout(Duration::from_secs(30), found_out).await.unwrap();
+    assert_eq!(replica.n().await, 1);
 }
 
 #[tokio::test]

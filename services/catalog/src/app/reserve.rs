@@ -34,12 +34,12 @@ pub(crate) enum Outcome {
     Undecided,
 }
 
-/// One batch at a time, merged from what the order service's replicas have sent meanwhile.
+/// One batch at a time, merged from what the order service's replicas have sent meanwhile. The weight is in lines.
 const LANE: Limits = Limits {
     name: "reserve",
     lanes: 1,
     queue: 256,
-    items: 8,
+    items: 64,
     weight: 2_048,
 };
 
