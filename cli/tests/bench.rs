@@ -140,9 +140,13 @@ fn what_cannot_be_measured_is_refused() {
         "--rate=0",
         "--rate=-1",
         "--replicas=0",
+        "--catalogs=0",
         "--history=99",
     ] {
         let (succeeded, said) = bench(&[wrong]);
         assert!(!succeeded && said.contains("must be"), "{said}");
     }
+    // Apart there is one for each order service.
+    let (succeeded, said) = bench(&["--catalogs=2", "--replicas=2", "--apart"]);
+    assert!(!succeeded && said.contains("cannot be used"), "{said}");
 }
