@@ -3,10 +3,12 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::net::Ipv4Addr;
+use std::num::NonZero;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use mongodb::bson::doc;
@@ -66,6 +68,12 @@ async fn has_joined(admin: &Database) -> bool {
     is_member && checkpoint.is_ok_and(|checkpoint| checkpoint.time > 0)
 }
 
+/// How many threads write pages out: half of the cores, and four at the most, as MongoDB has by itself.
+fn evicting() -> usize {
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    (cores / 2).clamp(1, 4)
+}
+
 impl Node {
     /// A node that does not run yet.
     pub(crate) fn new(
@@ -81,8 +89,13 @@ impl Node {
         let log = directory.path().join(format!("node-{number}.log"));
         File::create(&log).map_err(Error::not_writable(&log))?;
 
-        let to_flag = |gb| format!("--wiredTigerCacheSizeGB={gb}");
-        let cache = options.cache_gb.map(to_flag);
+        let evicting = evicting();
+        let cache = match options.cache_gb {
+            Some(gb) => format!("--wiredTigerCacheSizeGB={gb}"),
+            None => format!(
+                "--wiredTigerEngineConfigString=eviction=(threads_min={evicting},threads_max={evicting})"
+            ),
+        };
         let arguments = [
             format!("--port={port}"),
             "--bind_ip=127.0.0.1".to_owned(),
@@ -100,7 +113,7 @@ impl Node {
             program: program.to_owned(),
             arguments: arguments
                 .into_iter()
-                .chain(cache)
+                .chain([cache])
                 .chain(parameters)
                 .collect(),
             port,

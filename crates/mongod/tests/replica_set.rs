@@ -42,13 +42,16 @@ fn integer(document: &Document, name: &str) -> i64 {
     short.or_else(|_| document.get_i64(name)).unwrap()
 }
 
-/// Memory that it keeps data in, in bytes.
-async fn cache(set: &ReplicaSet) -> i64 {
+/// Memory that it keeps data in, in bytes, and how many threads write pages out of it.
+async fn cache(set: &ReplicaSet) -> (i64, i64) {
     let admin = notes(set).await.client().database("admin");
     let status = admin.run_command(doc! { "serverStatus": 1 }).await.unwrap();
     let cache = status.get_document("wiredTiger").unwrap();
     let cache = cache.get_document("cache").unwrap();
-    integer(cache, "maximum bytes configured")
+    (
+        integer(cache, "maximum bytes configured"),
+        integer(cache, "eviction worker thread active"),
+    )
 }
 
 /// The directory of the set that this mongod is a node of.
@@ -108,11 +111,16 @@ async fn one_node_takes_majority_writes_and_transactions() {
 async fn memory_is_a_quarter_gigabyte_or_what_mongodb_takes_by_itself() {
     const QUARTER: i64 = 256 << 20;
     let small = ReplicaSet::start(Options::ephemeral()).await.unwrap();
-    assert_eq!(cache(&small).await, QUARTER);
+    assert_eq!(cache(&small).await.0, QUARTER);
     let large = ReplicaSet::start(Options::ephemeral().own_cache())
         .await
         .unwrap();
-    assert!(cache(&large).await > QUARTER);
+    let (memory, threads) = cache(&large).await;
+    let cores = std::thread::available_parallelism().unwrap().get() as i64;
+    assert!(
+        memory > QUARTER && threads <= (cores / 2).max(1),
+        "{threads}"
+    );
 }
 
 #[tokio::test]
