@@ -107,7 +107,7 @@ impl Transactions {
                 patience
             },
             replays: 0,
-            has_ended_others: false,
+            others_ended: None,
         })
     }
 
@@ -137,18 +137,21 @@ impl Transactions {
         })
     }
 
-    /// Ends the sessions of all replicas but `own`. Without the right to do so, or without success, things are as they would be
-    /// if nobody ever did.
-    async fn end_others(&self, own: Option<Bson>) {
+    /// Ends the sessions of all replicas but `own`; tells whether it could. Without the right to do so, or without success, things
+    /// are as they would be if nobody ever did.
+    async fn end_others(&self, own: Option<Bson>) -> bool {
         match self.try_end_others(own).await {
-            Ok(0) => {}
+            Ok(0) => true,
             Ok(sessions) => {
                 tracing::info!(sessions, "ended what others may have left open");
+                true
             }
-            Err(error) if !self.has_failed_to_end.swap(true, Ordering::Relaxed) => {
-                tracing::warn!(%error, "cannot end what others may have left open; the server ends it in time");
+            Err(error) => {
+                if !self.has_failed_to_end.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "cannot end what others may have left open; the server ends it in time");
+                }
+                false
             }
-            Err(_) => {}
         }
     }
 
@@ -189,7 +192,8 @@ pub struct Transaction<'a> {
     began: Instant,
     patience: Duration,
     replays: usize,
-    has_ended_others: bool,
+    /// Whether it succeeded, once it was tried.
+    others_ended: Option<bool>,
 }
 
 impl Transaction<'_> {
@@ -236,16 +240,16 @@ impl Transaction<'_> {
         };
         if matches!(result, Err(Failure::Conflict)) {
             let conflicting = self.began.elapsed();
-            if conflicting > SUSPICIOUS && !self.has_ended_others {
-                self.has_ended_others = true;
+            let somebody_stays = self.others_ended == Some(true);
+            if conflicting > SUSPICIOUS && self.others_ended.is_none() {
                 let own = session_id(&self.lane.session);
-                self.transactions.end_others(own).await;
+                self.others_ended = Some(self.transactions.end_others(own).await);
             }
             if self.replays == 0 || conflicting < self.patience {
                 self.replays += 1;
                 return None;
             }
-            if self.has_ended_others {
+            if somebody_stays {
                 *self.transactions.obstacle() = Some(Instant::now());
             }
         }

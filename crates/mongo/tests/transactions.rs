@@ -227,7 +227,7 @@ async fn who_stays_in_the_way_is_waited_for_once_and_not_forever() {
     let written_down = sessions.find_one(doc! {}).await.unwrap().unwrap();
     sessions.delete_many(doc! {}).await.unwrap();
 
-    let long_enough = Duration::from_millis(1_100);
+    let long_enough = Duration::from_millis(1_500);
     replica.patience = long_enough;
     assert!(matches!(replica.add_one().await, Err(Failure::Conflict)));
     // So far it would wait, if it did.

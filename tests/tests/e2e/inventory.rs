@@ -555,7 +555,7 @@ async fn a_blocked_product_spoils_no_order_of_another_however_many_wait() {
     let mut stranger = block(&world, &tea).await;
 
     let place = async |n: usize| {
-        let is_blocked = n % 80 == 7;
+        let is_blocked = n % 160 == 7;
         let product = if is_blocked { &tea } else { &cup };
         let placed = ada.order().line(product, 1).place().await;
         (is_blocked, placed)
@@ -570,5 +570,5 @@ async fn a_blocked_product_spoils_no_order_of_another_however_many_wait() {
         }
     }
     stranger.abort_transaction().await.unwrap();
-    assert_eq!(stock(&ada, &cup).await, 1_000 - 246);
+    assert_eq!(stock(&ada, &cup).await, 1_000 - 248);
 }
