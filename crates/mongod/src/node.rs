@@ -89,12 +89,14 @@ impl Node {
         let log = directory.path().join(format!("node-{number}.log"));
         File::create(&log).map_err(Error::not_writable(&log))?;
 
-        let evicting = evicting();
         let cache = match options.cache_gb {
             Some(gb) => format!("--wiredTigerCacheSizeGB={gb}"),
-            None => format!(
-                "--wiredTigerEngineConfigString=eviction=(threads_min={evicting},threads_max={evicting})"
-            ),
+            None => {
+                let threads = evicting();
+                format!(
+                    "--wiredTigerEngineConfigString=eviction=(threads_min={threads},threads_max={threads})"
+                )
+            }
         };
         let arguments = [
             format!("--port={port}"),
@@ -103,6 +105,7 @@ impl Node {
             format!("--replSet={NAME}"),
             // MB; a twentieth of the disk otherwise.
             "--oplogSize=256".to_owned(),
+            cache,
         ];
         let parameters = options
             .parameters
@@ -111,11 +114,7 @@ impl Node {
 
         Ok(Self {
             program: program.to_owned(),
-            arguments: arguments
-                .into_iter()
-                .chain([cache])
-                .chain(parameters)
-                .collect(),
+            arguments: arguments.into_iter().chain(parameters).collect(),
             port,
             data,
             log,
