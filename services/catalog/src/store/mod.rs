@@ -2,6 +2,7 @@
 
 mod journal;
 mod ledger;
+mod listing;
 mod products;
 mod reservations;
 
@@ -12,7 +13,7 @@ use orderflow_mongo::{Failure, Transaction, Transactions};
 
 pub(crate) use journal::Entry;
 pub(crate) use ledger::{First, Row};
-pub(crate) use products::{Listing, Order, Position};
+pub(crate) use listing::{Listing, Order, Position};
 pub(crate) use reservations::{Known, Recorded, State};
 
 /// The collections of this service.
