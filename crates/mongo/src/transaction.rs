@@ -1,8 +1,5 @@
 use std::{
-    sync::{
-        self, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -16,7 +13,7 @@ use mongodb::{
     options::{IndexOptions, ReadConcern, TransactionOptions},
 };
 use tokio::{
-    sync::{MappedMutexGuard, Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard},
     time::{Instant, sleep},
 };
 
@@ -24,11 +21,10 @@ use crate::failure::{Failure, INTERRUPTED, code};
 
 /// After so long with nothing but conflicts, whoever is in the way may be dead. Live ones were seen to be so for 0.07 s.
 const SUSPICIOUS: Duration = Duration::from_secs(1);
-/// For how long somebody counts as in the way who stayed there when all others' sessions were ended. Whoever is met after it may be
-/// another one, who is dead.
-const REMEMBERED: Duration = Duration::from_millis(1_500);
-/// How long a transaction is replayed meanwhile: longer than live ones were seen to conflict.
-const BRIEFLY: Duration = Duration::from_millis(100);
+/// For how long somebody counts as in the way who was met behind the end of all others' sessions.
+const REMEMBERED: Duration = Duration::from_secs(5);
+/// Into how many parts patience is divided meanwhile, for one of them to be had.
+const IMPATIENCE: u32 = 10;
 /// How often a commit is repeated whose outcome is unknown.
 const COMMITS: usize = 6;
 /// How long a session counts as written down. One that is used later is written down again first.
@@ -44,16 +40,24 @@ const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
 /// it uses it. One that starts, or that meets nothing but conflicts, ends the sessions of all others. To one that is alive
 /// that is a conflict like any other: it replays. Nothing else rests on it.
 ///
-/// Somebody may stay in the way all the same, whose session is not written down. One transaction has waited for them then; those
-/// behind it, which may be about the same, do so only briefly.
+/// Somebody may stay in the way all the same, such as a session that is not written down. One transaction has waited for them then;
+/// those behind it, which may be about the same, do so only briefly, and still end others' sessions from time to time.
 pub struct Transactions {
     client: Client,
     /// The ids of the sessions in use, and perhaps of some that no longer are.
     sessions: Collection<Document>,
-    turn: Mutex<Option<Lane>>,
-    /// When somebody was met last who stayed in the way.
-    obstacle: sync::Mutex<Option<Instant>>,
+    turn: Mutex<Turn>,
     has_failed_to_end: AtomicBool,
+}
+
+/// What a transaction leaves to the next one.
+#[derive(Default)]
+struct Turn {
+    lane: Option<Lane>,
+    /// When others' sessions were ended last.
+    others_ended: Option<Instant>,
+    /// When somebody was met last who stayed in the way.
+    obstacle: Option<Instant>,
 }
 
 struct Lane {
@@ -69,8 +73,7 @@ impl Transactions {
         Self {
             client: sessions.client().clone(),
             sessions,
-            turn: Mutex::new(None),
-            obstacle: sync::Mutex::new(None),
+            turn: Mutex::default(),
             has_failed_to_end: AtomicBool::new(false),
         }
     }
@@ -85,10 +88,10 @@ impl Transactions {
     }
 
     /// A transaction that has not begun, once the ones before are over. It is replayed for `patience`, but once in any case, if
-    /// others get in its way; for less while somebody is known to stay there.
+    /// others get in its way; for a tenth of it while somebody is known to stay there.
     pub async fn begin(&self, patience: Duration) -> Result<Transaction<'_>, Failure> {
         let mut turn = self.turn.lock().await;
-        let lane = match turn.take().filter(|lane| lane.is_idle) {
+        let lane = match turn.lane.take().filter(|lane| lane.is_idle) {
             Some(lane) if lane.published.elapsed() < PUBLISHED => lane,
             Some(lane) => self.publish(lane.session).await?,
             None => {
@@ -97,28 +100,20 @@ impl Transactions {
                 self.publish(session.await?).await?
             }
         };
+        turn.lane = Some(lane);
+        let patience = if turn.is_obstructed() {
+            patience / IMPATIENCE
+        } else {
+            patience
+        };
         Ok(Transaction {
             transactions: self,
-            lane: MutexGuard::map(turn, |turn| turn.insert(lane)),
+            turn,
             began: Instant::now(),
-            patience: if self.is_obstructed() {
-                patience.min(BRIEFLY)
-            } else {
-                patience
-            },
+            patience,
             replays: 0,
             others_ended: None,
         })
-    }
-
-    fn obstacle(&self) -> sync::MutexGuard<'_, Option<Instant>> {
-        let obstacle = self.obstacle.lock();
-        obstacle.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_obstructed(&self) -> bool {
-        let met = *self.obstacle();
-        met.is_some_and(|met| met.elapsed() < REMEMBERED)
     }
 
     async fn publish(&self, session: ClientSession) -> Result<Lane, Error> {
@@ -168,6 +163,16 @@ impl Transactions {
     }
 }
 
+impl Turn {
+    fn is_obstructed(&self) -> bool {
+        is_within(REMEMBERED, self.obstacle)
+    }
+}
+
+fn is_within(time: Duration, since: Option<Instant>) -> bool {
+    since.is_some_and(|since| since.elapsed() < time)
+}
+
 fn session_id(session: &ClientSession) -> Option<Bson> {
     session.id().get("id").cloned()
 }
@@ -188,7 +193,7 @@ fn session_id(session: &ClientSession) -> Option<Bson> {
 /// ```
 pub struct Transaction<'a> {
     transactions: &'a Transactions,
-    lane: MappedMutexGuard<'a, Lane>,
+    turn: MutexGuard<'a, Turn>,
     began: Instant,
     patience: Duration,
     replays: usize,
@@ -197,6 +202,13 @@ pub struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
+    fn lane(&mut self) -> &mut Lane {
+        self.turn
+            .lane
+            .as_mut()
+            .expect("it is there as long as the transaction")
+    }
+
     /// Begins an attempt.
     pub async fn start(&mut self) -> Result<&mut ClientSession, Failure> {
         if self.replays > 1 {
@@ -206,13 +218,13 @@ impl Transaction<'_> {
             .read_concern(ReadConcern::snapshot())
             .write_concern(crate::acknowledged_by_majority())
             .build();
-        self.lane.is_idle = false;
-        self.lane
-            .session
+        let lane = self.lane();
+        lane.is_idle = false;
+        lane.session
             .start_transaction()
             .with_options(options)
             .await?;
-        Ok(&mut self.lane.session)
+        Ok(&mut lane.session)
     }
 
     /// Ends an attempt. `None` asks for another one.
@@ -222,38 +234,50 @@ impl Transaction<'_> {
             Failure::Mongo(error) if code(&error) == Some(INTERRUPTED) => Failure::Conflict,
             failure => failure,
         });
+        let lane = self.lane();
         let result = match attempt {
-            Ok(value) => commit(&mut self.lane.session).await.map(|()| value),
+            Ok(value) => commit(&mut lane.session).await.map(|()| value),
             // Nobody there to tell; the server ends it by itself.
             Err(Failure::Mongo(error)) if crate::is_outage(&error) => Err(Failure::Mongo(error)),
             Err(failure) => {
                 // The server may have ended it already; either way it is over.
-                let _ = self.lane.session.abort_transaction().await;
+                let _ = lane.session.abort_transaction().await;
                 Err(failure)
             }
         };
         // One on which something may still be going on is used no more: the driver ends that, or else whom it blocks.
-        self.lane.is_idle = match &result {
+        lane.is_idle = match &result {
             Err(Failure::Mongo(error)) => !crate::is_outage(error),
             Err(Failure::Unknown(_)) => false,
             _ => true,
         };
-        if matches!(result, Err(Failure::Conflict)) {
-            let conflicting = self.began.elapsed();
-            let somebody_stays = self.others_ended == Some(true);
-            if conflicting > SUSPICIOUS && self.others_ended.is_none() {
-                let own = session_id(&self.lane.session);
-                self.others_ended = Some(self.transactions.end_others(own).await);
-            }
-            if self.replays == 0 || conflicting < self.patience {
-                self.replays += 1;
-                return None;
-            }
-            if somebody_stays {
-                *self.transactions.obstacle() = Some(Instant::now());
-            }
+        if matches!(result, Err(Failure::Conflict)) && self.is_to_be_replayed().await {
+            self.replays += 1;
+            return None;
         }
         Some(result)
+    }
+
+    /// Whether to try again behind a conflict, where need be after others' sessions were ended.
+    async fn is_to_be_replayed(&mut self) -> bool {
+        let conflicting = self.began.elapsed();
+        let is_over = self.replays > 0 && conflicting >= self.patience;
+        let is_suspicious = if self.turn.is_obstructed() {
+            // Another one may be in the way by now, who is dead.
+            is_over && !is_within(SUSPICIOUS, self.turn.others_ended)
+        } else {
+            conflicting > SUSPICIOUS
+        };
+        if is_suspicious && self.others_ended.is_none() {
+            let own = session_id(&self.lane().session);
+            self.others_ended = Some(self.transactions.end_others(own).await);
+            self.turn.others_ended = Some(Instant::now());
+            return true;
+        }
+        if is_over && self.others_ended == Some(true) {
+            self.turn.obstacle = Some(Instant::now());
+        }
+        !is_over
     }
 }
 

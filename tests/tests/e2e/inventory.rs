@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use mongodb::{
     ClientSession,
     bson::{Bson, Document, doc, oid::ObjectId},
@@ -545,22 +545,38 @@ async fn a_blocked_product_spoils_no_other() {
     assert_eq!((stock(&ada, &tea).await, stock(&ada, &cup).await), (7, 7));
 }
 
-/// So many that some wait at the catalog while others are decided there.
+/// Their batch is blocked as a whole, and so is the one that stands ready behind it.
 #[tokio::test]
 async fn a_blocked_product_spoils_no_order_of_another_however_many_wait() {
+    const N: usize = 100;
     let (_mongo, world) = world_of_its_own(&[LEFT_OPEN_FOR_60_S]).await;
     let ada = world.person("ada").await;
     let tea = ada.product().stock(1_000).create().await;
     let cup = ada.product().stock(1_000).create().await;
+    let database = world.database("catalog").await;
+    let given_up = async || {
+        let status = database.run_command(doc! { "serverStatus": 1 });
+        let status = status.await.unwrap();
+        let transactions = status.get_document("transactions").unwrap();
+        transactions.get_i64("totalAborted").unwrap()
+    };
     let mut stranger = block(&world, &tea).await;
+    let before = given_up().await;
 
     let place = async |n: usize| {
-        let is_blocked = n % 160 == 7;
+        let is_blocked = n == 7;
         let product = if is_blocked { &tea } else { &cup };
         let placed = ada.order().line(product, 1).place().await;
         (is_blocked, placed)
     };
-    for (is_blocked, placed) in join_all((0..250).map(place)).await {
+    let first = join_all((0..N).map(place));
+    let others = async {
+        let in_the_way = async || (given_up().await > before).then_some(());
+        eventually("the first to be blocked", in_the_way).await;
+        join_all((0..N).map(place)).await
+    };
+    let (first, others) = join(first, others).await;
+    for (is_blocked, placed) in first.into_iter().chain(others) {
         match placed {
             Ok(_) => assert!(!is_blocked),
             Err(status) => assert!(
@@ -570,5 +586,5 @@ async fn a_blocked_product_spoils_no_order_of_another_however_many_wait() {
         }
     }
     stranger.abort_transaction().await.unwrap();
-    assert_eq!(stock(&ada, &cup).await, 1_000 - 248);
+    assert_eq!(stock(&ada, &cup).await, 1_000 - 2 * (N as i64 - 1));
 }
