@@ -89,7 +89,7 @@ impl Node {
         let log = directory.path().join(format!("node-{number}.log"));
         File::create(&log).map_err(Error::not_writable(&log))?;
 
-        let cache = match options.cache_gb {
+        let storage = match options.cache_gb {
             Some(gb) => format!("--wiredTigerCacheSizeGB={gb}"),
             None => {
                 let threads = evicting();
@@ -105,7 +105,7 @@ impl Node {
             format!("--replSet={NAME}"),
             // MB; a twentieth of the disk otherwise.
             "--oplogSize=256".to_owned(),
-            cache,
+            storage,
         ];
         let parameters = options
             .parameters

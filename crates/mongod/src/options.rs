@@ -11,7 +11,7 @@ pub struct Options {
     pub(crate) directory: Option<PathBuf>,
     pub(crate) nodes: usize,
     pub(crate) parameters: BTreeMap<String, String>,
-    /// Memory for data, in GB; `None`: what MongoDB takes by itself.
+    /// Memory for data, in GB; `None`: what MongoDB takes by itself, as for a set that is alone.
     pub(crate) cache_gb: Option<f64>,
     pub(crate) time_limit: Duration,
 }

@@ -34,7 +34,8 @@ pub(crate) enum Outcome {
     Undecided,
 }
 
-/// One batch at a time, merged from what the order service's replicas have sent meanwhile. The weight is in lines.
+/// One batch at a time, merged from what the order service's replicas have sent meanwhile: all of it, as far as the weight allows,
+/// which is in lines. Each of them sends three requests at a time at the most.
 const LANE: Limits = Limits {
     name: "reserve",
     lanes: 1,
