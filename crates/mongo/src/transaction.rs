@@ -25,6 +25,8 @@ const SUSPICIOUS: Duration = Duration::from_secs(1);
 const REMEMBERED: Duration = Duration::from_secs(5);
 /// Into how many parts patience is divided meanwhile, for one of them to be had.
 const IMPATIENCE: u32 = 10;
+/// What is left in any case, of as much as there was: a few attempts.
+const AT_LEAST: Duration = Duration::from_millis(10);
 /// How often a commit is repeated whose outcome is unknown.
 const COMMITS: usize = 6;
 /// How long a session counts as written down. One that is used later is written down again first.
@@ -54,7 +56,7 @@ pub struct Transactions {
 #[derive(Default)]
 struct Turn {
     lane: Option<Lane>,
-    /// When others' sessions were ended last.
+    /// When it was last tried to end others' sessions.
     others_ended: Option<Instant>,
     /// When somebody was met last who stayed in the way.
     obstacle: Option<Instant>,
@@ -102,7 +104,7 @@ impl Transactions {
         };
         turn.lane = Some(lane);
         let patience = if turn.is_obstructed() {
-            patience / IMPATIENCE
+            (patience / IMPATIENCE).max(patience.min(AT_LEAST))
         } else {
             patience
         };
