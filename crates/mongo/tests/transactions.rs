@@ -209,13 +209,19 @@ async fn without_the_right_to_end_sessions_conflicts_are_what_they_were() {
     );
     replica.admin(refuse).await;
     assert!(matches!(replica.add_one().await, Err(Failure::Conflict)));
+    assert!(matches!(open.end(Ok(())).await, Some(Ok(()))));
+    drop(open);
+    assert_eq!(replica.add_one().await.unwrap(), 1);
+    assert_eq!(replica.n().await, 2);
 
     // With the right to do so the other one is ended.
+    let mut open = other.begin().await.unwrap();
+    other.add(open.start().await.unwrap()).await.unwrap();
     replica.patience = Duration::from_secs(3_600);
     let ended = timeout(Duration::from_secs(30), replica.add_one()).await;
     assert!(ended.unwrap().unwrap() > 1);
     assert!(open.end(Ok(())).await.is_none());
-    assert_eq!(replica.n().await, 1);
+    assert_eq!(replica.n().await, 3);
 }
 
 #[tokio::test]

@@ -97,6 +97,13 @@ pub(crate) async fn admin(world: &World, command: Document) -> Document {
     admin.run_command(command).await.unwrap()
 }
 
+/// How many transactions MongoDB has counted under this name.
+pub(crate) async fn transactions(world: &World, counter: &str) -> i64 {
+    let status = admin(world, doc! { "serverStatus": 1 }).await;
+    let transactions = status.get_document("transactions").unwrap();
+    transactions.get_i64(counter).unwrap()
+}
+
 /// Holds up the next commit of a catalog, until its session is ended.
 pub(crate) async fn hang_in_next_commit(world: &World) {
     let hang = doc! {

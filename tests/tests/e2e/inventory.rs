@@ -25,7 +25,7 @@ use tonic::{
 };
 
 use crate::{
-    dead_transactions::{LEFT_OPEN_FOR_60_S, world_of_its_own},
+    dead_transactions::{LEFT_OPEN_FOR_60_S, transactions, world_of_its_own},
     failing::Failing,
 };
 
@@ -553,13 +553,7 @@ async fn a_blocked_product_spoils_no_order_of_another_however_many_wait() {
     let ada = world.person("ada").await;
     let tea = ada.product().stock(1_000).create().await;
     let cup = ada.product().stock(1_000).create().await;
-    let database = world.database("catalog").await;
-    let given_up = async || {
-        let status = database.run_command(doc! { "serverStatus": 1 });
-        let status = status.await.unwrap();
-        let transactions = status.get_document("transactions").unwrap();
-        transactions.get_i64("totalAborted").unwrap()
-    };
+    let given_up = async || transactions(&world, "totalAborted").await;
     let mut stranger = block(&world, &tea).await;
     let before = given_up().await;
 

@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 
 use crate::{
     dead_transactions::{
-        LEFT_OPEN_FOR_60_S, admin, hang_in_next_commit, it_hangs, world_of_its_own,
+        LEFT_OPEN_FOR_60_S, admin, hang_in_next_commit, it_hangs, transactions, world_of_its_own,
     },
     inventory::{plant_stock, stock},
     two_replicas::until_known,
@@ -198,11 +198,7 @@ async fn adjustments_that_come_together_go_together() {
     let (_mongo, world) = world_of_its_own(&[]).await;
     let ada = world.person("ada").await;
     let product = ada.product().stock(100).create().await;
-    let commits = async || {
-        let status = admin(&world, doc! { "serverStatus": 1 }).await;
-        let transactions = status.get_document("transactions").unwrap();
-        transactions.get_i64("totalCommitted").unwrap()
-    };
+    let commits = async || transactions(&world, "totalCommitted").await;
 
     let before = commits().await;
     let adjusting = (0..MANY).map(|n| {
