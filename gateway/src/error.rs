@@ -17,6 +17,9 @@ pub enum Error {
     /// The contract has a method that takes a stream of messages.
     #[error("{0} takes a stream, which the gateway cannot pass on")]
     TakesStream(String),
+    /// The contract says that calls of a method go together, and its messages are not made for it.
+    #[error("{0} cannot be batched as the contract says")]
+    Unbatchable(String),
     /// The descriptors cannot be published.
     #[error("reflection")]
     Reflection(#[from] tonic_reflection::server::Error),

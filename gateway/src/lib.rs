@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod batched;
 mod client;
 mod config;
 mod cors;

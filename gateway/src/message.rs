@@ -22,7 +22,8 @@ use crate::limit::{Limited, MAX_MESSAGE_BYTES, too_large};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What all requests that are being read or on their way may have together.
 const ROOM_BYTES: usize = 64 * 1024 * 1024;
-const PREFIX_BYTES: usize = 5;
+/// A flag, and the length of the message.
+pub(crate) const PREFIX_BYTES: usize = 5;
 
 /// Memory for requests.
 pub(crate) struct Room(Semaphore);

@@ -1,4 +1,5 @@
-//! Passes a call on as it is, and its answer back: messages are never decoded, whatever their number.
+//! Passes a call on as it is, and its answer back: messages are not decoded, whatever their number. Calls that the contract says
+//! so of may go on together with others instead.
 
 use std::{
     pin::{Pin, pin},
@@ -72,27 +73,40 @@ impl Relay {
         let answer = pin!(async {
             // Who sends its request slowly, or never, takes nothing of a service's room.
             let message = self.room.read(body).await?;
-            attempts(method, &head, &message.bytes, deadline).await
-        });
-        let mut response = match deadline {
-            Some(deadline) => deadline.limit(answer).await??,
-            None => answer.await?,
-        };
-        response.headers_mut().remove(CONTENT_LENGTH);
-        Ok(response.map(|body| {
-            // An error without messages comes as headers alone. It must stay so: built-in retries of gRPC clients depend on it.
-            if body.is_end_stream() {
-                Body::empty()
-            } else {
-                Body::new(Answer::new(body, method.upstream.name(), deadline))
+            if let Some(batched) = &method.batched
+                && let Some(response) = batched.answer(&message.bytes, deadline).await
+            {
+                return Ok(response);
             }
-        }))
+            let answer = attempts(method, &head, &message.bytes, deadline).await?;
+            Ok(passed_on(answer, method.upstream.name(), deadline))
+        });
+        match deadline {
+            Some(deadline) => deadline.limit(answer).await?,
+            None => answer.await,
+        }
     }
+}
+
+fn passed_on(
+    mut answer: http::Response<Reply>,
+    upstream: &'static str,
+    deadline: Option<Deadline>,
+) -> Response {
+    answer.headers_mut().remove(CONTENT_LENGTH);
+    answer.map(|body| {
+        // An error without messages comes as headers alone. It must stay so: built-in retries of gRPC clients depend on it.
+        if body.is_end_stream() {
+            Body::empty()
+        } else {
+            Body::new(Answer::new(body, upstream, deadline))
+        }
+    })
 }
 
 /// Makes a call once; again, on another replica if there is one, where it failed on its way or got UNAVAILABLE before any message,
 /// the contract says that it may be made again, and not too many are. Otherwise that is for the caller to decide.
-async fn attempts(
+pub(crate) async fn attempts(
     method: &Method,
     head: &Parts,
     message: &Bytes,
@@ -166,7 +180,11 @@ fn forwarded(received: &HeaderMap) -> HeaderMap {
 }
 
 /// UNAVAILABLE. Whether the call took effect is unknown.
-fn unavailable(upstream: &str, trace_id: Option<TraceId>, cause: &dyn std::error::Error) -> Status {
+pub(crate) fn unavailable(
+    upstream: &str,
+    trace_id: Option<TraceId>,
+    cause: &dyn std::error::Error,
+) -> Status {
     let trace_id = trace_id.map(|id| id.to_string());
     let cause = status::chain(cause);
     tracing::warn!(upstream, trace_id, cause, "an upstream did not answer");

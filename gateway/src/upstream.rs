@@ -7,7 +7,7 @@ use orderflow_proto::{is_idempotent, is_internal, methods, path};
 use orderflow_upstream::{Choice, Upstream};
 use prost_reflect::DescriptorPool;
 
-use crate::{Config, Error};
+use crate::{Config, Error, batched::Batched};
 
 /// The services behind the gateway.
 pub(crate) struct Upstreams {
@@ -22,6 +22,8 @@ pub(crate) struct Method {
     /// Whether it may be called again, by the word of the contract.
     pub(crate) is_idempotent: bool,
     pub(crate) streams_answers: bool,
+    /// Whether calls that come at the same time go on as one.
+    pub(crate) batched: Option<Batched>,
 }
 
 /// The methods that can be called from outside, by their paths.
@@ -62,12 +64,13 @@ impl Upstreams {
                 if method.is_client_streaming() {
                     return Err(Error::TakesStream(method.full_name().to_owned()));
                 }
+                let upstream = self.of_service(method.parent_service().full_name())?;
+                let batched = Batched::read(&method, upstream)?;
                 let known = Method {
-                    upstream: self
-                        .of_service(method.parent_service().full_name())?
-                        .clone(),
+                    upstream: upstream.clone(),
                     is_idempotent: is_idempotent(&method),
                     streams_answers: method.is_server_streaming(),
+                    batched,
                 };
                 Ok((path(&method), known))
             })

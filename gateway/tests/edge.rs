@@ -6,6 +6,9 @@ mod upstreams;
 mod world;
 
 #[cfg(test)]
+#[path = "edge/batched.rs"]
+mod batched;
+#[cfg(test)]
 #[path = "edge/cors.rs"]
 mod cors;
 #[cfg(test)]

@@ -62,6 +62,15 @@ pub fn field(field: &FieldDescriptor) -> options::v1::Field {
     option(&field.options(), "orderflow.options.v1.field").unwrap_or_default()
 }
 
+/// The method of the same service that asks for several of what this one asks for, by
+/// `option (orderflow.options.v1.batched_by)`.
+pub fn batched_by(method: &MethodDescriptor) -> Option<String> {
+    let extension = descriptors().get_extension_by_name("orderflow.options.v1.batched_by")?;
+    let options = method.options();
+    let name = options.get_extension(&extension).as_str()?.to_owned();
+    Some(name).filter(|name| !name.is_empty())
+}
+
 fn option<T: Message + Default>(options: &DynamicMessage, name: &str) -> Option<T> {
     let extension = descriptors().get_extension_by_name(name)?;
     if !options.has_extension(&extension) {

@@ -17,6 +17,7 @@ pub(crate) const GET_ORDER: &str = "/orderflow.order.v1.OrderService/GetOrder";
 pub(crate) const LIST_ORDERS: &str = "/orderflow.order.v1.OrderService/ListOrders";
 pub(crate) const CREATE_ORDER: &str = "/orderflow.order.v1.OrderService/CreateOrder";
 pub(crate) const GET_PRODUCT: &str = "/orderflow.catalog.v1.CatalogService/GetProduct";
+pub(crate) const BATCH_GET: &str = "/orderflow.catalog.v1.CatalogService/BatchGetProducts";
 pub(crate) const LIST_PRODUCTS: &str = "/orderflow.catalog.v1.CatalogService/ListProducts";
 
 /// How a call is put on the wire.

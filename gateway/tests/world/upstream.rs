@@ -27,7 +27,10 @@ use orderflow_chassis::{
 use orderflow_contract::status;
 use orderflow_identity::KeySet;
 use orderflow_proto::{
-    catalog::v1::{GetProductRequest, GetProductResponse},
+    catalog::v1::{
+        BatchGetProductsRequest, BatchGetProductsResponse, GetProductRequest, GetProductResponse,
+        Product,
+    },
     order::v1::{
         CreateOrderRequest, CreateOrderResponse, GetOrderRequest, GetOrderResponse,
         ListOrdersRequest, ListOrdersResponse, Order,
@@ -43,7 +46,7 @@ use tonic::{Status, metadata::MetadataValue, server::Grpc, service::Routes};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
-use super::client::{GET_PRODUCT, framed};
+use super::client::{BATCH_GET, GET_PRODUCT, framed};
 
 /// A server in a runtime of its own: it can be killed as a process is, with all its connections.
 /// Named after the service that it stands in for; every other name gets no more than health.
@@ -58,8 +61,12 @@ pub(crate) struct Upstream {
 #[derive(Default)]
 pub(crate) struct Seen {
     calls: AtomicUsize,
-    /// "GetOrder" answers UNAVAILABLE.
+    /// Those of them that asked for several products.
+    batches: AtomicUsize,
+    /// "GetOrder" and "BatchGetProducts" answer UNAVAILABLE.
     pub(crate) failing: AtomicBool,
+    /// "BatchGetProducts" does not answer.
+    pub(crate) hanging: AtomicBool,
     headers: Mutex<HeaderMap>,
     /// A call has come.
     pub(crate) arrived: Notify,
@@ -72,6 +79,10 @@ pub(crate) struct Seen {
 impl Seen {
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn batches(&self) -> usize {
+        self.batches.load(Ordering::SeqCst)
     }
 
     /// Those of the last call.
@@ -171,16 +182,52 @@ fn order(seen: Arc<Seen>) -> Router {
         .with_state(seen)
 }
 
-/// `GetProduct` answers at once, and nothing else is there.
+/// `GetProduct` and `BatchGetProducts` answer at once, and nothing else is there.
 fn catalog(seen: Arc<Seen>) -> Router {
-    let routes = Routes::default().into_axum_router();
-    routes.route(GET_PRODUCT, any(get_product).with_state(seen))
+    Routes::default()
+        .into_axum_router()
+        .route(GET_PRODUCT, any(get_product).with_state(seen.clone()))
+        .route(BATCH_GET, any(batch_get_products).with_state(seen))
+}
+
+/// By its id: those that end with a digit are there.
+fn product(id: &str) -> Option<Product> {
+    let is_there = !id.ends_with(|digit: char| digit.is_ascii_alphabetic());
+    is_there.then(|| Product {
+        id: id.to_owned(),
+        ..Product::default()
+    })
 }
 
 async fn get_product(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     seen.note(&request);
-    let get = |_: tonic::Request<GetProductRequest>| async {
-        Ok(tonic::Response::new(GetProductResponse::default()))
+    let get = |request: tonic::Request<GetProductRequest>| async move {
+        match product(&request.get_ref().id) {
+            None => Err(status::not_found("PRODUCT_NOT_FOUND", "no such product")),
+            product => Ok(tonic::Response::new(GetProductResponse { product })),
+        }
+    };
+    let mut grpc = Grpc::new(ProstCodec::default());
+    grpc.unary(service_fn(get), request).await.map(Body::new)
+}
+
+async fn batch_get_products(State(seen): State<Arc<Seen>>, request: Request) -> Response {
+    seen.note(&request);
+    seen.batches.fetch_add(1, Ordering::SeqCst);
+    let is_told_to = |trouble: &AtomicBool| trouble.load(Ordering::SeqCst);
+    let (is_hanging, is_failing) = (is_told_to(&seen.hanging), is_told_to(&seen.failing));
+    let get = |request: tonic::Request<BatchGetProductsRequest>| async move {
+        if is_hanging {
+            pending::<()>().await;
+        }
+        if is_failing {
+            return Err(told_to());
+        }
+        let ids = request.get_ref().ids.iter();
+        Ok(tonic::Response::new(BatchGetProductsResponse {
+            products: ids.filter_map(|id| product(id)).collect(),
+            missing_ids: Vec::new(),
+        }))
     };
     let mut grpc = Grpc::new(ProstCodec::default());
     grpc.unary(service_fn(get), request).await.map(Body::new)
@@ -192,10 +239,7 @@ async fn get_order(State(seen): State<Arc<Seen>>, request: Request) -> Response 
     let get = |request: tonic::Request<GetOrderRequest>| async move {
         let id = request.into_inner().id;
         if is_failing {
-            return Err(status::unavailable(
-                "DATABASE_UNAVAILABLE",
-                "as it was told to",
-            ));
+            return Err(told_to());
         }
         if id == "missing" {
             return Err(missing());
@@ -274,6 +318,10 @@ async fn hang<T>(seen: Arc<Seen>) -> T {
     }
     let _left = Left(seen);
     pending().await
+}
+
+fn told_to() -> Status {
+    status::unavailable("DATABASE_UNAVAILABLE", "as it was told to")
 }
 
 fn missing() -> Status {

@@ -148,6 +148,55 @@ async fn a_withdrawn_product_is_gone_for_all_but_its_orders() {
     bob.orders().cancel_order(cancel).await.unwrap();
 }
 
+#[tokio::test]
+async fn products_that_are_asked_for_together_are_answered_each_for_itself() {
+    let world = World::start().await;
+    let ada = world.person("ada").await;
+    let mut products = Vec::new();
+    for n in 0..10 {
+        products.push(ada.product().name(&format!("Cup {n}")).create().await);
+    }
+    let (withdrawn, unreadable) = (products.pop().unwrap(), products.pop().unwrap());
+    let delete = DeleteProductRequest {
+        id: withdrawn.id.clone(),
+        etag: String::new(),
+    };
+    ada.catalog().delete_product(delete).await.unwrap();
+    let catalog = world.database("catalog").await;
+    let (of, price) = (doc! { "_id": &unreadable.id }, doc! { "price": "a lot" });
+    catalog
+        .collection::<Document>("products")
+        .update_one(of, doc! { "$set": price })
+        .await
+        .unwrap();
+
+    let get = async |id: &str| {
+        let get = GetProductRequest { id: id.to_owned() };
+        ada.catalog().get_product(get).await
+    };
+    let (missing, malformed) = ("0".repeat(32), "no id".to_owned());
+    let refused = [
+        (&withdrawn.id, Code::NotFound),
+        (&missing, Code::NotFound),
+        (&malformed, Code::InvalidArgument),
+        (&unreadable.id, Code::Internal),
+    ];
+    // Without and with the last, which spoils every answer about several.
+    for refused in [&refused[..3], &refused] {
+        let wanted = [&products[..], &products].concat();
+        let (found, answers) = tokio::join!(
+            join_all(wanted.iter().map(|product| get(&product.id))),
+            join_all(refused.iter().map(|(id, _)| get(id))),
+        );
+        for (found, product) in found.into_iter().zip(wanted) {
+            assert_eq!(found.unwrap().into_inner().product, Some(product));
+        }
+        for (answer, (_, code)) in answers.into_iter().zip(refused) {
+            assert_eq!(Refusal::of(answer).code, *code);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn stock_is_adjusted_once_a_request_id_and_every_change_is_in_the_ledger() {
     let world = World::start().await;

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use orderflow_batch::{Batcher, Limits, lookups};
 use orderflow_contract::Id;
 
@@ -26,19 +28,22 @@ impl Catalog {
         found?.ok_or(Error::ProductNotFound)
     }
 
-    /// The products that are offered, in the order asked for, and the ids of the others.
+    /// The products that are offered, in the order asked for, each once, and the ids of the others.
     pub(crate) async fn batch_get_products(
         &self,
         ids: &[Id],
     ) -> Result<(Vec<Product>, Vec<Id>), Error> {
-        let mut found = self.stock.store.products(ids).await?;
-        let position = |id: Id| ids.iter().position(|wanted| *wanted == id);
-        found.sort_by_key(|product| position(product.id));
-        let mut missing: Vec<_> = ids.to_vec();
-        missing.retain(|id| !found.iter().any(|product| product.id == *id));
-        missing.sort_by_key(|id| position(*id));
-        missing.dedup();
-        Ok((found, missing))
+        let mut seen = HashSet::new();
+        let ids: Vec<_> = ids.iter().copied().filter(|id| seen.insert(*id)).collect();
+        let mut found = self.stock.store.look_up(ids.clone()).await?;
+        let (mut products, mut missing) = (Vec::new(), Vec::new());
+        for id in ids {
+            match found.remove(&id) {
+                Some(product) => products.push(product?),
+                None => missing.push(id),
+            }
+        }
+        Ok((products, missing))
     }
 
     /// The products of a list with their positions, one more than a page has.

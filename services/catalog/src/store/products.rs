@@ -127,19 +127,6 @@ impl Store {
         Ok(document.map(Product::from))
     }
 
-    /// Those of the products that are offered.
-    pub(crate) async fn products(&self, ids: &[Id]) -> Result<Vec<Product>, Error> {
-        let ids: Vec<_> = ids.iter().copied().map(text).collect();
-        let filter = doc! { "_id": { "$in": ids }, "withdrawn": false };
-        self.products
-            .find(filter)
-            .max_time(max_time())
-            .await?
-            .map_ok(Product::from)
-            .try_collect()
-            .await
-    }
-
     /// What the order path needs of the products that are offered. A product that cannot be read is `None`.
     pub(crate) async fn offers(
         &self,
