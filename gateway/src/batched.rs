@@ -3,12 +3,20 @@
 //! A shortcut and no more: whoever gets nothing this way makes its own call, as if there were none. So whatever is wrong, the service says so
 //! itself, to each caller alone.
 
-use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    pin::pin,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use axum::{body::Body, response::Response};
 use bytes::{BufMut, Bytes, BytesMut};
+use futures::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header::CONTENT_TYPE};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use orderflow_batch::{Batcher, Limits, Turn};
 use orderflow_contract::{
     Id,
@@ -19,6 +27,7 @@ use orderflow_proto::{auth, batched_by, field, has_no_side_effects, options::v1:
 use orderflow_upstream::Upstream;
 use prost::Message;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
+use tokio::time::timeout;
 use tonic::{Code, Status};
 
 use crate::{
@@ -31,19 +40,25 @@ use crate::{
 static GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// What the service has for a call for several. Whoever would wait longer is better off on its own: perhaps with another replica.
+/// How long a caller waits for an answer about several before it asks alone, if its own time is not shorter.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// A batch sets out when the one before it is answered, or as many wait as that one has: so two are on their way, and more only where
-/// some are late.
-const LANES: usize = 8;
+/// The next batch sets out when the one before it is answered, or as many wait as that one has, or when it is late by so much: a
+/// replica that fell silent must not hold up those who could ask another.
+const LATE: Duration = Duration::from_millis(20);
+/// More than can be late at the same time.
+const LANES: usize = 16;
+/// How long all calls go on one by one after a batch that failed: a service in trouble is not to be asked twice.
+const ALONE_FOR: Duration = Duration::from_secs(2);
 
 /// The way on for the calls of a method that `batched_by` is said of.
-pub(crate) struct Batched(Batcher<Wanted, Option<Bytes>>);
+pub(crate) struct Batched {
+    batcher: Batcher<Wanted, Option<Bytes>>,
+    several: Arc<Several>,
+}
 
 /// A call for one.
 struct Wanted {
     id: Id,
-    deadline: Deadline,
     call: Call,
 }
 
@@ -51,6 +66,8 @@ struct Wanted {
 struct Several {
     method: Method,
     path: String,
+    /// When it last failed.
+    failed: Mutex<Option<Instant>>,
 }
 
 impl Batched {
@@ -81,28 +98,38 @@ impl Batched {
                 batched: None,
             },
             path: path(&several),
+            failed: Mutex::default(),
         });
-        let run = move |wanted, turn| several.clone().run(wanted, turn);
-        Ok(Some(Self(Batcher::start(limits, run))))
+        let runs = several.clone();
+        let run = move |wanted, turn| runs.clone().run(wanted, turn);
+        let batcher = Batcher::start(limits, run);
+        Ok(Some(Self { batcher, several }))
     }
 
-    /// The answer to a call with this message, if it is found together with others. A call that is alone goes on as it came.
+    /// The answer to a call with these headers and this message, if it is found together with others. A call that is alone goes on as it came.
     pub(crate) async fn answer(
         &self,
+        headers: &HeaderMap,
         message: &Bytes,
         deadline: Option<Deadline>,
     ) -> Option<Response> {
+        let encoding = headers.get("grpc-encoding");
+        if encoding.is_some_and(|encoding| encoding != "identity") || self.several.is_failing() {
+            return None;
+        }
         let wanted = Wanted {
             id: asked_for(message)?,
-            deadline: deadline?,
             call: Call::current()?,
         };
-        let found = self.0.submit(wanted, 1).await.ok()??;
+        // Half of its time is left to ask alone.
+        let patience = PATIENCE.min(deadline?.left() / 2);
+        let found = timeout(patience, self.batcher.submit(wanted, 1)).await;
+        let found = found.ok()?.ok()??;
 
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", HeaderValue::from(Code::Ok as i32));
-        let trailers = std::future::ready(Some(Ok(trailers)));
-        let mut response = Response::new(Body::new(Full::new(found).with_trailers(trailers)));
+        let frames = [Frame::data(found), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
+        let mut response = Response::new(Body::new(StreamBody::new(stream::iter(frames))));
         response.headers_mut().insert(CONTENT_TYPE, GRPC.clone());
         Some(response)
     }
@@ -118,27 +145,38 @@ impl Several {
             return vec![None; wanted.len()];
         };
         // For the log, all of it is for the sake of the first.
-        let asking = first.call.clone().scope(self.ask(&wanted));
-        let found = turn.during(asking, wanted.len()).await;
-        let found = found.unwrap_or_else(|status| {
-            let (code, message) = (status.code(), status.message());
-            tracing::debug!(?code, message, "no answer about several");
-            HashMap::new()
-        });
+        let mut asking = pin!(first.call.clone().scope(self.try_ask(&wanted)));
+        let found = match timeout(LATE, turn.during(asking.as_mut(), wanted.len())).await {
+            Ok(found) => found,
+            Err(_) => asking.await,
+        };
         let answer = |wanted: &Wanted| found.get(&wanted.id).cloned();
         wanted.iter().map(answer).collect()
     }
 
+    fn is_failing(&self) -> bool {
+        let failed = *self.failed.lock().expect("no holder panics");
+        failed.is_some_and(|failed| failed.elapsed() < ALONE_FOR)
+    }
+
+    /// The answers about those that there are, or none.
+    async fn try_ask(&self, wanted: &[Wanted]) -> HashMap<Id, Bytes> {
+        self.ask(wanted).await.unwrap_or_else(|status| {
+            let (code, message) = (status.code(), status.message());
+            tracing::debug!(?code, message, "no answer about several");
+            *self.failed.lock().expect("no holder panics") = Some(Instant::now());
+            HashMap::new()
+        })
+    }
+
     /// The answers about those that there are, each as if it had been asked for alone.
     async fn ask(&self, wanted: &[Wanted]) -> Result<HashMap<Id, Bytes>, Status> {
-        let latest = wanted.iter().map(|wanted| wanted.deadline).max();
-        let deadline = Deadline::for_caller(PATIENCE);
-        let deadline = latest.map_or(deadline, |latest| latest.min(deadline));
         let mut ids: Vec<_> = wanted.iter().map(|wanted| wanted.id).collect();
         ids.sort_unstable();
         ids.dedup();
         let ids = ids.iter().map(Id::to_string).collect();
 
+        let deadline = Deadline::for_caller(PATIENCE);
         let message = framed(&GetSeveral { ids });
         let answer = pin!(self.call(&message, deadline));
         let answer = deadline.limit(answer).await??;

@@ -74,7 +74,9 @@ impl Relay {
             // Who sends its request slowly, or never, takes nothing of a service's room.
             let message = self.room.read(body).await?;
             if let Some(batched) = &method.batched
-                && let Some(response) = batched.answer(&message.bytes, deadline).await
+                && let Some(response) = batched
+                    .answer(&head.headers, &message.bytes, deadline)
+                    .await
             {
                 return Ok(response);
             }
