@@ -75,7 +75,7 @@ fn rows_comparison_profile_and_audit() {
         let batch = if row["calls"] == "orders" {
             "place"
         } else {
-            "read"
+            "edge"
         };
         let batched = &profile["batches"][batch];
         assert!(number(&batched["items"]) >= 0.5 * number(&profile["calls"]));

@@ -185,8 +185,13 @@ class Field(_message.Message):
 Global___Field: _TypeAlias = Field  # noqa: Y015
 
 AUTH_FIELD_NUMBER: _builtins.int
+BATCHED_BY_FIELD_NUMBER: _builtins.int
 FIELD_FIELD_NUMBER: _builtins.int
 auth: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Auth]
 """Required on every method."""
+batched_by: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _builtins.str]
+"""On a method that asks for one thing by its id, to everybody alike: the method of the same service that asks for several.
+Calls that come at the same time may go on as one call of that.
+"""
 field: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___Field]
 """On fields of requests, where there is something to say."""

@@ -1057,11 +1057,11 @@ const file_orderflow_catalog_v1_catalog_service_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x17\n" +
 	"\auser_id\x18\x05 \x01(\tR\x06userId\x12;\n" +
 	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime2\x8c\b\n" +
+	"createTime2\xa0\b\n" +
 	"\x0eCatalogService\x12\x87\x01\n" +
-	"\rCreateProduct\x12*.orderflow.catalog.v1.CreateProductRequest\x1a+.orderflow.catalog.v1.CreateProductResponse\"\x1d\xaa\xbb\x18\x02\b\x02\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/products\x12\x83\x01\n" +
+	"\rCreateProduct\x12*.orderflow.catalog.v1.CreateProductRequest\x1a+.orderflow.catalog.v1.CreateProductResponse\"\x1d\xaa\xbb\x18\x02\b\x02\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/products\x12\x97\x01\n" +
 	"\n" +
-	"GetProduct\x12'.orderflow.catalog.v1.GetProductRequest\x1a(.orderflow.catalog.v1.GetProductResponse\"\"\xaa\xbb\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/products/{id}\x90\x02\x01\x12\x99\x01\n" +
+	"GetProduct\x12'.orderflow.catalog.v1.GetProductRequest\x1a(.orderflow.catalog.v1.GetProductResponse\"6\xaa\xbb\x18\x02\b\x01\xba\xbb\x18\x10BatchGetProducts\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/products/{id}\x90\x02\x01\x12\x99\x01\n" +
 	"\x10BatchGetProducts\x12-.orderflow.catalog.v1.BatchGetProductsRequest\x1a..orderflow.catalog.v1.BatchGetProductsResponse\"&\xaa\xbb\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/products:batchGet\x90\x02\x01\x12\x84\x01\n" +
 	"\fListProducts\x12).orderflow.catalog.v1.ListProductsRequest\x1a*.orderflow.catalog.v1.ListProductsResponse\"\x1d\xaa\xbb\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/products\x90\x02\x01\x12\x9d\x01\n" +
 	"\rUpdateProduct\x12*.orderflow.catalog.v1.UpdateProductRequest\x1a+.orderflow.catalog.v1.UpdateProductResponse\"3\xaa\xbb\x18\x02\b\x02\x82\xd3\xe4\x93\x02$:\aproduct2\x19/v1/products/{product.id}\x90\x02\x02\x12\x89\x01\n" +

@@ -305,6 +305,14 @@ var file_orderflow_options_v1_options_proto_extTypes = []protoimpl.ExtensionInfo
 		Filename:      "orderflow/options/v1/options.proto",
 	},
 	{
+		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
+		ExtensionType: (*string)(nil),
+		Field:         50103,
+		Name:          "orderflow.options.v1.batched_by",
+		Tag:           "bytes,50103,opt,name=batched_by",
+		Filename:      "orderflow/options/v1/options.proto",
+	},
+	{
 		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
 		ExtensionType: (*Field)(nil),
 		Field:         50102,
@@ -320,6 +328,11 @@ var (
 	//
 	// optional orderflow.options.v1.Auth auth = 50101;
 	E_Auth = &file_orderflow_options_v1_options_proto_extTypes[0]
+	// On a method that asks for one thing by its id, to everybody alike: the method of the same service that asks for several.
+	// Calls that come at the same time may go on as one call of that.
+	//
+	// optional string batched_by = 50103;
+	E_BatchedBy = &file_orderflow_options_v1_options_proto_extTypes[1]
 )
 
 // Extension fields to descriptorpb.FieldOptions.
@@ -327,7 +340,7 @@ var (
 	// On fields of requests, where there is something to say.
 	//
 	// optional orderflow.options.v1.Field field = 50102;
-	E_Field = &file_orderflow_options_v1_options_proto_extTypes[1]
+	E_Field = &file_orderflow_options_v1_options_proto_extTypes[2]
 )
 
 var File_orderflow_options_v1_options_proto protoreflect.FileDescriptor
@@ -374,7 +387,9 @@ const file_orderflow_options_v1_options_proto_rawDesc = "" +
 	"\vACCESS_USER\x10\x02\x12\x0f\n" +
 	"\vACCESS_ROLE\x10\x03\x12\x12\n" +
 	"\x0eACCESS_SERVICE\x10\x04:P\n" +
-	"\x04auth\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\v2\x1a.orderflow.options.v1.AuthR\x04auth:R\n" +
+	"\x04auth\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\v2\x1a.orderflow.options.v1.AuthR\x04auth:?\n" +
+	"\n" +
+	"batched_by\x12\x1e.google.protobuf.MethodOptions\x18\xb7\x87\x03 \x01(\tR\tbatchedBy:R\n" +
 	"\x05field\x12\x1d.google.protobuf.FieldOptions\x18\xb6\x87\x03 \x01(\v2\x1b.orderflow.options.v1.FieldR\x05fieldB\xd3\x01\n" +
 	"\x18com.orderflow.options.v1B\fOptionsProtoP\x01Z7orderflow.example/go/gen/orderflow/options/v1;optionsv1\xa2\x02\x03OOX\xaa\x02\x14Orderflow.Options.V1\xca\x02\x14Orderflow\\Options\\V1\xe2\x02 Orderflow\\Options\\V1\\GPBMetadata\xea\x02\x16Orderflow::Options::V1b\x06proto3"
 
@@ -402,13 +417,14 @@ var file_orderflow_options_v1_options_proto_goTypes = []any{
 var file_orderflow_options_v1_options_proto_depIdxs = []int32{
 	0, // 0: orderflow.options.v1.Auth.access:type_name -> orderflow.options.v1.Access
 	3, // 1: orderflow.options.v1.auth:extendee -> google.protobuf.MethodOptions
-	4, // 2: orderflow.options.v1.field:extendee -> google.protobuf.FieldOptions
-	1, // 3: orderflow.options.v1.auth:type_name -> orderflow.options.v1.Auth
-	2, // 4: orderflow.options.v1.field:type_name -> orderflow.options.v1.Field
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	3, // [3:5] is the sub-list for extension type_name
-	1, // [1:3] is the sub-list for extension extendee
+	3, // 2: orderflow.options.v1.batched_by:extendee -> google.protobuf.MethodOptions
+	4, // 3: orderflow.options.v1.field:extendee -> google.protobuf.FieldOptions
+	1, // 4: orderflow.options.v1.auth:type_name -> orderflow.options.v1.Auth
+	2, // 5: orderflow.options.v1.field:type_name -> orderflow.options.v1.Field
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	4, // [4:6] is the sub-list for extension type_name
+	1, // [1:4] is the sub-list for extension extendee
 	0, // [0:1] is the sub-list for field type_name
 }
 
@@ -425,7 +441,7 @@ func file_orderflow_options_v1_options_proto_init() {
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderflow_options_v1_options_proto_rawDesc), len(file_orderflow_options_v1_options_proto_rawDesc)),
 			NumEnums:      1,
 			NumMessages:   2,
-			NumExtensions: 2,
+			NumExtensions: 3,
 			NumServices:   0,
 		},
 		GoTypes:           file_orderflow_options_v1_options_proto_goTypes,
