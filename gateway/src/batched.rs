@@ -12,7 +12,7 @@ use std::{
 };
 
 use axum::{body::Body, response::Response};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use futures::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header::CONTENT_TYPE};
 use http_body::Frame;
@@ -32,7 +32,7 @@ use tonic::{Code, Status};
 
 use crate::{
     Error,
-    message::PREFIX_BYTES,
+    message::{framed, unframed},
     relay::{attempts, unavailable},
     upstream::Method,
 };
@@ -276,27 +276,6 @@ struct Thing {
 struct Things {
     #[prost(bytes = "bytes", repeated, tag = "1")]
     things: Vec<Bytes>,
-}
-
-/// One message with its prefix, not compressed.
-fn framed(message: &impl Message) -> Bytes {
-    let length = message.encoded_len();
-    let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + length);
-    bytes.put_u8(0);
-    bytes.put_u32(length as u32);
-    message
-        .encode(&mut bytes)
-        .expect("as much room as it takes");
-    bytes.freeze()
-}
-
-/// The message, where there is one and it is not compressed.
-fn unframed(bytes: &Bytes) -> Option<Bytes> {
-    let [0, a, b, c, d, message @ ..] = &bytes[..] else {
-        return None;
-    };
-    let is_whole = u32::from_be_bytes([*a, *b, *c, *d]) as usize == message.len();
-    is_whole.then(|| bytes.slice_ref(message))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use http_body::Body as _;
 use orderflow_contract::status;
 use tokio::{
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What all requests that are being read or on their way may have together.
 const ROOM_BYTES: usize = 64 * 1024 * 1024;
 /// A flag, and the length of the message.
-pub(crate) const PREFIX_BYTES: usize = 5;
+const PREFIX_BYTES: usize = 5;
 
 /// Memory for requests.
 pub(crate) struct Room(Semaphore);
@@ -74,6 +74,25 @@ impl Room {
         }
         Ok(Message { bytes, _room: room })
     }
+}
+
+/// A message with its prefix, not compressed.
+pub(crate) fn framed(message: &impl prost::Message) -> Bytes {
+    let length = message.encoded_len();
+    let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + length);
+    bytes.put_u8(0);
+    bytes.put_u32(length.try_into().unwrap_or(u32::MAX));
+    message.encode(&mut bytes).expect("it has room");
+    bytes.freeze()
+}
+
+/// The message, where there is one and it is not compressed.
+pub(crate) fn unframed(bytes: &Bytes) -> Option<Bytes> {
+    let [0, a, b, c, d, message @ ..] = &bytes[..] else {
+        return None;
+    };
+    let is_whole = u32::from_be_bytes([*a, *b, *c, *d]) as usize == message.len();
+    is_whole.then(|| bytes.slice_ref(message))
 }
 
 /// What reading a request gives, if it comes in time.

@@ -27,7 +27,7 @@ use orderflow_contract::status::error;
 use prost_reflect::DescriptorPool;
 use tonic::{Code, Status};
 
-use crate::message::in_time;
+use crate::message::{framed, in_time};
 use routes::{Found, Routes};
 use template::Path;
 
@@ -101,7 +101,7 @@ async fn grpc(
     head.version = Version::HTTP_2;
     head.uri = binding.path().parse().expect("names are paths");
     set_headers(&mut head.headers);
-    Ok(Request::from_parts(head, request::framed(&message).into()))
+    Ok(Request::from_parts(head, framed(&message).into()))
 }
 
 fn set_headers(headers: &mut HeaderMap) {

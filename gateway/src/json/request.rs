@@ -1,9 +1,8 @@
 //! A request of gRPC out of path, query, headers and body.
 
-use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, Method};
 use orderflow_contract::Invalid;
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage, Value, prost::Message};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage, Value};
 use serde_json::{Map, Value as Json};
 
 use super::{
@@ -66,16 +65,6 @@ pub(crate) fn read(
         imply_mask(&mut request, field, object, captures);
     }
     invalid.finish(|| Some(request))
-}
-
-/// With the prefix of a message of gRPC.
-pub(crate) fn framed(message: &DynamicMessage) -> Bytes {
-    let length = message.encoded_len();
-    let mut frame = BytesMut::with_capacity(5 + length);
-    frame.put_u8(0);
-    frame.put_u32(length.try_into().unwrap_or(u32::MAX));
-    message.encode(&mut frame).expect("it has room");
-    frame.freeze()
 }
 
 /// The object in the body, if there should be one.
@@ -220,11 +209,14 @@ mod tests {
     use http::{HeaderValue, Method};
     use serde_json::json;
 
+    use prost_reflect::prost::Message;
+
     use super::*;
     use crate::json::{
         routes::{Found, Routes, bindings},
         template::Path,
     };
+    use crate::message::framed;
 
     /// The message in JSON, or the fields that are wrong.
     fn ask(
