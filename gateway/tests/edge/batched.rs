@@ -1,20 +1,21 @@
 //! Calls for one product each that come at the same time.
 
-use std::{sync::atomic::Ordering::SeqCst, time::Duration};
+use std::{pin::pin, sync::atomic::Ordering::SeqCst, time::Duration};
 
-use futures::future::join_all;
+use futures::future::{join_all, select};
 use orderflow_contract::Id;
 use orderflow_proto::catalog::v1::{
     GetProductRequest, GetProductResponse, catalog_service_client::CatalogServiceClient,
 };
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
 use crate::{
     in_time,
     world::{
-        World,
+        PATIENCE, World,
         client::{GET_PRODUCT, Wire},
         start,
+        upstream::Asked,
     },
 };
 
@@ -33,9 +34,16 @@ type Answer = Result<String, Status>;
 
 /// Asks for all of them at once, on one connection.
 async fn get_together(world: &World, ids: &[String]) -> Vec<Answer> {
+    get_within(world, ids, PATIENCE).await
+}
+
+/// The same, with so much time for each.
+async fn get_within(world: &World, ids: &[String], time: Duration) -> Vec<Answer> {
     let client = CatalogServiceClient::new(world.channel());
     let get = async |id| {
-        let answer = client.clone().get_product(of(id)).await?;
+        let mut request = Request::new(of(id));
+        request.set_timeout(time);
+        let answer = client.clone().get_product(request).await?;
         Ok(answer.into_inner().product.unwrap().id)
     };
     in_time(join_all(ids.iter().map(|id| get(id)))).await
@@ -152,20 +160,64 @@ async fn where_several_cannot_be_had_each_is_asked_for_alone_and_so_are_the_next
     }
 }
 
-/// Behind one who never answers about several.
+/// A message may be compressed or not where an encoding is announced: only the service knows what it makes of that.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_little_time_is_answered_in_it() {
+async fn what_is_announced_as_compressed_goes_on_alone() {
     let world = start().await;
-    world.catalog.seen.hanging.store(true, SeqCst);
     let client = CatalogServiceClient::new(world.channel());
     let get = async |id: &String| {
-        let mut request = tonic::Request::new(of(id));
-        request.set_timeout(Duration::from_millis(400));
-        client.clone().get_product(request).await.unwrap();
+        let mut request = Request::new(of(id));
+        let gzip = "gzip".parse().unwrap();
+        request.metadata_mut().insert("grpc-encoding", gzip);
+        client.clone().get_product(request).await.unwrap_err()
     };
+    let wanted = ids(100, true);
+    for status in in_time(join_all(wanted.iter().map(&get))).await {
+        assert_eq!(status.code(), Code::Unimplemented);
+    }
+    let seen = &world.catalog.seen;
+    assert_eq!((seen.calls(), seen.batches()), (wanted.len(), 0));
+}
+
+/// Behind one who never answers about several, less time than anybody waits who has time.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_little_time_is_answered_in_it() {
     let wanted = ids(20, true);
-    until_batched(&world, async || {
-        join_all(wanted.iter().map(&get)).await;
-    })
-    .await;
+    let is_answered = async || {
+        let world = start().await;
+        let seen = &world.catalog.seen;
+        seen.hanging.store(true, SeqCst);
+        let answers = get_within(&world, &wanted, Duration::from_millis(240)).await;
+        seen.batches() > 0 && answers.iter().all(Result::is_ok)
+    };
+    // Until a batch sets out and all are answered: on a busy machine it is too little time for anybody.
+    in_time(async { while !is_answered().await {} }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_late_does_not_hold_up_the_next() {
+    // Fewer than are ahead: as many as those would not have waited for them anyway.
+    let (many, few) = (ids(20, true), ids(2, true));
+    let are_few = |ids: &[String]| ids.iter().all(|id| few.contains(id));
+    let is_overtaken = async || {
+        let world = start().await;
+        let seen = &world.catalog.seen;
+        seen.hanging.store(true, SeqCst);
+        // They go alone when half of their time is over, long before the batch is given up.
+        let ahead = pin!(get_within(&world, &many, Duration::from_millis(300)));
+        let behind = pin!(async {
+            while seen.batches() == 0 {
+                seen.arrived.notified().await;
+            }
+            get_together(&world, &few).await
+        });
+        select(ahead, behind).await;
+        matches!(
+            &seen.asked()[..],
+            [Asked::ForSeveral(first), Asked::ForSeveral(second), ..]
+                if !are_few(first) && are_few(second) && first.len() > second.len()
+        )
+    };
+    // Until the many go on as one, and then the few.
+    in_time(async { while !is_overtaken().await {} }).await;
 }

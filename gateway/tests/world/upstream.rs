@@ -61,8 +61,8 @@ pub(crate) struct Upstream {
 #[derive(Default)]
 pub(crate) struct Seen {
     calls: AtomicUsize,
-    /// Those of them that asked for several products.
-    batches: AtomicUsize,
+    /// Those of them that were for products.
+    asked: Mutex<Vec<Asked>>,
     /// "GetOrder" and "BatchGetProducts" answer UNAVAILABLE.
     pub(crate) failing: AtomicBool,
     /// "BatchGetProducts" does not answer.
@@ -76,13 +76,28 @@ pub(crate) struct Seen {
     pub(crate) left: Notify,
 }
 
+/// A call for products.
+#[derive(Clone)]
+pub(crate) enum Asked {
+    ForOne,
+    /// With these ids.
+    ForSeveral(Vec<String>),
+}
+
 impl Seen {
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
 
+    /// The calls for products, in their order.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// How many calls were for several products.
     pub(crate) fn batches(&self) -> usize {
-        self.batches.load(Ordering::SeqCst)
+        let is_batch = |asked: &&Asked| matches!(asked, Asked::ForSeveral(_));
+        self.asked.lock().unwrap().iter().filter(is_batch).count()
     }
 
     /// Those of the last call.
@@ -201,6 +216,7 @@ fn product(id: &str) -> Option<Product> {
 
 async fn get_product(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     seen.note(&request);
+    seen.asked.lock().unwrap().push(Asked::ForOne);
     let get = |request: tonic::Request<GetProductRequest>| async move {
         match product(&request.get_ref().id) {
             None => Err(status::not_found("PRODUCT_NOT_FOUND", "no such product")),
@@ -213,21 +229,24 @@ async fn get_product(State(seen): State<Arc<Seen>>, request: Request) -> Respons
 
 async fn batch_get_products(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     seen.note(&request);
-    seen.batches.fetch_add(1, Ordering::SeqCst);
     let is_told_to = |trouble: &AtomicBool| trouble.load(Ordering::SeqCst);
     let (is_hanging, is_failing) = (is_told_to(&seen.hanging), is_told_to(&seen.failing));
-    let get = |request: tonic::Request<BatchGetProductsRequest>| async move {
-        if is_hanging {
-            pending::<()>().await;
+    let get = |request: tonic::Request<BatchGetProductsRequest>| {
+        let ids = request.into_inner().ids;
+        let products = ids.iter().filter_map(|id| product(id)).collect();
+        seen.asked.lock().unwrap().push(Asked::ForSeveral(ids));
+        async move {
+            if is_hanging {
+                pending::<()>().await;
+            }
+            if is_failing {
+                return Err(told_to());
+            }
+            Ok(tonic::Response::new(BatchGetProductsResponse {
+                products,
+                missing_ids: Vec::new(),
+            }))
         }
-        if is_failing {
-            return Err(told_to());
-        }
-        let ids = request.get_ref().ids.iter();
-        Ok(tonic::Response::new(BatchGetProductsResponse {
-            products: ids.filter_map(|id| product(id)).collect(),
-            missing_ids: Vec::new(),
-        }))
     };
     let mut grpc = Grpc::new(ProstCodec::default());
     grpc.unary(service_fn(get), request).await.map(Body::new)
