@@ -54,6 +54,20 @@ async fn cache(set: &ReplicaSet) -> (i64, i64) {
     )
 }
 
+/// How the notes' index is stored.
+async fn index(set: &ReplicaSet) -> String {
+    let notes = notes(set).await;
+    notes.insert_one(doc! {}).await.unwrap();
+    let stats = doc! { "$collStats": { "storageStats": {} } };
+    let mut stats = notes.aggregate([stats]).await.unwrap();
+    assert!(stats.advance().await.unwrap());
+    let stats = stats.deserialize_current().unwrap();
+    let details = stats.get_document("storageStats").unwrap();
+    let index = details.get_document("indexDetails").unwrap();
+    let index = index.get_document("_id_").unwrap();
+    index.get_str("creationString").unwrap().to_owned()
+}
+
 /// The directory of the set that this mongod is a node of.
 fn directory_of(pid: u32) -> PathBuf {
     let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
@@ -110,8 +124,10 @@ async fn one_node_takes_majority_writes_and_transactions() {
 #[tokio::test]
 async fn memory_is_a_quarter_gigabyte_or_what_mongodb_takes_by_itself() {
     const QUARTER: i64 = 256 << 20;
+    const SMALL_PAGES: &str = "memory_page_max=1m";
     let small = ReplicaSet::start(Options::ephemeral()).await.unwrap();
     assert_eq!(cache(&small).await.0, QUARTER);
+    assert!(!index(&small).await.contains(SMALL_PAGES));
     let large = ReplicaSet::start(Options::ephemeral().own_cache())
         .await
         .unwrap();
@@ -119,6 +135,8 @@ async fn memory_is_a_quarter_gigabyte_or_what_mongodb_takes_by_itself() {
     let cores = std::thread::available_parallelism().unwrap().get() as i64;
     assert!(memory > QUARTER);
     assert_eq!(threads, (cores / 2).clamp(1, 4));
+    let index = index(&large).await;
+    assert!(index.contains(SMALL_PAGES), "{index}");
 }
 
 #[tokio::test]
