@@ -84,6 +84,40 @@ fn rows_comparison_profile_and_audit() {
 }
 
 #[test]
+fn a_mix_has_nine_reads_for_each_order() {
+    let (succeeded, said) = bench(&[
+        "--calls=mix",
+        "--clients=8",
+        "--lines=2",
+        "--products=20",
+        "--connections=2",
+        "--seconds=2",
+        "--warm-up=1",
+        "--baseline",
+        "--profile",
+        "--json",
+    ]);
+    assert!(succeeded, "{said}");
+    let report: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(report["audit"], 0, "{said}");
+    let [row] = &report["rows"].as_array().unwrap()[..] else {
+        panic!("{said}");
+    };
+    assert_eq!((&row["calls"], &row["lines"]), (&"mix".into(), &2.into()));
+    assert!(row["errors"].as_object().unwrap().is_empty(), "{said}");
+    let number = |value: &Value| value.as_f64().unwrap();
+    assert!(number(&row["mongodb_alone"]["per_second"]) > 0.0);
+    let of_calls = |batch| {
+        let items = number(&row["profile"]["batches"][batch]["items"]);
+        items / number(&row["profile"]["calls"])
+    };
+    // About: some are on their way when it begins or ends.
+    let (orders, reads) = (of_calls("place"), of_calls("edge"));
+    assert!((0.07..0.15).contains(&orders), "{orders} of the calls");
+    assert!((0.7..1.1).contains(&reads), "{reads} of the calls");
+}
+
+#[test]
 fn lists_and_statistics_beside_two_histories() {
     let (succeeded, said) = bench(&[
         "--calls=lists,stats",

@@ -31,6 +31,37 @@ pub(super) trait Client: Send + 'static {
     fn call(&mut self) -> impl Future<Output = Result<(), String>> + Send;
 }
 
+/// Somebody who looks at things nine times, and then orders one.
+pub(super) struct Mixed<O, R> {
+    pub(super) orders: O,
+    reads: R,
+    calls: usize,
+}
+
+impl<O: Client, R: Client> Mixed<O, R> {
+    /// Each of them is at another point of it when they begin.
+    pub(super) fn pairs(orders: Vec<O>, reads: Vec<R>) -> Vec<Self> {
+        let pairs = orders.into_iter().zip(reads).enumerate();
+        let pair = |(calls, (orders, reads))| Self {
+            orders,
+            reads,
+            calls,
+        };
+        pairs.map(pair).collect()
+    }
+}
+
+impl<O: Client, R: Client> Client for Mixed<O, R> {
+    async fn call(&mut self) -> Result<(), String> {
+        self.calls += 1;
+        if self.calls.is_multiple_of(10) {
+            self.orders.call().await
+        } else {
+            self.reads.call().await
+        }
+    }
+}
+
 /// What became of the calls.
 #[derive(Debug)]
 pub(super) struct Measured {

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use self::{
     history::Length,
-    load::{Client, Load, Measured, drive},
+    load::{Client, Load, Measured, Mixed, drive},
     profile::Profile,
     questions::{People, Question},
     raw::{FindClient, InsertClient, Inserts},
@@ -94,6 +94,8 @@ pub enum Calls {
     Orders,
     /// Get products by id
     Reads,
+    /// Nine reads for each order
+    Mix,
     /// List orders as a buyer, as a seller and as an admin: the first page, and the one behind half of the orders. Not with
     /// --gateway
     Lists,
@@ -107,6 +109,7 @@ impl Calls {
         match self {
             Self::Orders => vec![Task::Order],
             Self::Reads => vec![Task::Read],
+            Self::Mix => vec![Task::Mix],
             Self::Lists => ask(&Question::LISTS),
             Self::Stats => ask(&Question::STATS),
         }
@@ -331,6 +334,7 @@ impl<'a> System<'a> {
 enum Task {
     Order,
     Read,
+    Mix,
     Ask(Question),
 }
 
@@ -339,6 +343,7 @@ impl fmt::Display for Task {
         match self {
             Self::Order => f.write_str("orders"),
             Self::Read => f.write_str("reads"),
+            Self::Mix => f.write_str("mix"),
             Self::Ask(question) => question.fmt(f),
         }
     }
@@ -363,7 +368,7 @@ impl Scenario {
                 for &products in &args.products {
                     for &clients in &args.clients {
                         let (lines, products) = match task {
-                            Task::Order => (lines, products),
+                            Task::Order | Task::Mix => (lines, products),
                             Task::Read => (1, products),
                             Task::Ask(_) => (0, 0),
                         };
@@ -393,6 +398,7 @@ impl Scenario {
         match task {
             Task::Order => format!("{clients} clients, {lines} of {products} products"),
             Task::Read => format!("{clients} readers"),
+            Task::Mix => format!("{clients} clients, a mix"),
             Task::Ask(question) => format!("{clients} clients, {question}"),
         }
     }
@@ -428,6 +434,21 @@ impl Scenario {
                     false => None,
                 };
                 Ok(self.compare(args, target, turns, clients, raw).await.0)
+            }
+            Task::Mix => {
+                let orders = shop.order_clients(self.clients, self.lines, self.products);
+                let reads = shop.read_clients(self.clients, self.products);
+                let clients = Mixed::pairs(orders, reads);
+                let raw = match args.baseline {
+                    true => Some(Mixed::pairs(
+                        self.inserts(system).await?,
+                        self.finds(system).await?,
+                    )),
+                    false => None,
+                };
+                let (measured, clients) = self.compare(args, target, turns, clients, raw).await;
+                target.remember(clients.into_iter().map(|client| client.orders.history));
+                Ok(measured)
             }
             Task::Ask(question) => {
                 let people = people.as_ref().ok_or(Error::NoHistory)?;
