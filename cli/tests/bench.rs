@@ -22,9 +22,18 @@ fn bench(arguments: &[&str]) -> (bool, String) {
     )
 }
 
+/// The rows of a report that an audit without a violation ends.
+fn rows(arguments: &[&str]) -> Vec<Value> {
+    let (succeeded, said) = bench(&[arguments, &["--json"]].concat());
+    assert!(succeeded, "{said}");
+    let report: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(report["audit"], 0, "{said}");
+    report["rows"].as_array().unwrap().clone()
+}
+
 #[test]
 fn rows_comparison_profile_and_audit() {
-    let (succeeded, said) = bench(&[
+    let rows = rows(&[
         "--calls=orders,reads",
         "--clients=8",
         "--lines=1,3",
@@ -34,12 +43,7 @@ fn rows_comparison_profile_and_audit() {
         "--warm-up=1",
         "--baseline",
         "--profile",
-        "--json",
     ]);
-    assert!(succeeded, "{said}");
-    let report: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!(report["audit"], 0, "{said}");
-    let rows = report["rows"].as_array().unwrap();
     let row = |row: &Value| {
         let number = |name| row[name].as_u64().unwrap();
         (
@@ -58,7 +62,7 @@ fn rows_comparison_profile_and_audit() {
         ("reads", 1, 1),
     ];
     assert_eq!(rows_are, expected.map(|(c, l, p)| (c.to_owned(), l, p)));
-    for row in rows {
+    for row in &rows {
         let number = |value: &Value| value.as_f64().unwrap();
         let (ours, raw) = (number(&row["per_second"]), &row["mongodb_alone"]);
         assert!(ours > 0.0 && row["errors"].as_object().unwrap().is_empty());
@@ -85,7 +89,7 @@ fn rows_comparison_profile_and_audit() {
 
 #[test]
 fn a_mix_has_nine_reads_for_each_order() {
-    let (succeeded, said) = bench(&[
+    let rows = rows(&[
         "--calls=mix",
         "--clients=8",
         "--lines=2",
@@ -95,16 +99,12 @@ fn a_mix_has_nine_reads_for_each_order() {
         "--warm-up=1",
         "--baseline",
         "--profile",
-        "--json",
     ]);
-    assert!(succeeded, "{said}");
-    let report: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!(report["audit"], 0, "{said}");
-    let [row] = &report["rows"].as_array().unwrap()[..] else {
-        panic!("{said}");
+    let [row] = &rows[..] else {
+        panic!("{rows:?}");
     };
     assert_eq!((&row["calls"], &row["lines"]), (&"mix".into(), &2.into()));
-    assert!(row["errors"].as_object().unwrap().is_empty(), "{said}");
+    assert!(row["errors"].as_object().unwrap().is_empty(), "{row}");
     let number = |value: &Value| value.as_f64().unwrap();
     assert!(number(&row["mongodb_alone"]["per_second"]) > 0.0);
     let of_calls = |batch| {
@@ -119,7 +119,8 @@ fn a_mix_has_nine_reads_for_each_order() {
 
 #[test]
 fn lists_and_statistics_beside_two_histories() {
-    let (succeeded, said) = bench(&[
+    // What lies there beforehand is as good as placed, for the audit too.
+    let rows = rows(&[
         "--calls=lists,stats",
         "--clients=2",
         "--products=1",
@@ -128,13 +129,7 @@ fn lists_and_statistics_beside_two_histories() {
         "--seconds=1",
         "--warm-up=0",
         "--profile",
-        "--json",
     ]);
-    assert!(succeeded, "{said}");
-    let report: Value = serde_json::from_str(&said).unwrap();
-    // What lies there beforehand is as good as placed.
-    assert_eq!(report["audit"], 0, "{said}");
-    let rows = report["rows"].as_array().unwrap();
     let name = |row: &Value| row["calls"].as_str().unwrap().to_owned();
     let names: Vec<_> = rows.iter().step_by(2).map(name).collect();
     let expected = [
