@@ -39,7 +39,7 @@ pub(super) struct Mixed<O, R> {
 }
 
 impl<O: Client, R: Client> Mixed<O, R> {
-    /// Each of them is at another point of it when they begin.
+    /// They begin at ten points of it in turn, so that they do not all order at the same time.
     pub(super) fn pairs(orders: Vec<O>, reads: Vec<R>) -> Vec<Self> {
         let pairs = orders.into_iter().zip(reads).enumerate();
         let pair = |(calls, (orders, reads))| Self {
@@ -193,6 +193,32 @@ async fn show(label: String, begin: Instant, end: Instant, answered: Arc<AtomicU
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Counts its calls.
+    #[derive(Default)]
+    struct Counts(u32);
+
+    impl Client for Counts {
+        async fn call(&mut self) -> Result<(), String> {
+            self.0 += 1;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn of_ten_who_call_once_each_another_one_orders() {
+        let counts = || (0..10).map(|_| Counts::default()).collect();
+        let mut mixed = Mixed::pairs(counts(), counts());
+        for round in 1..=10 {
+            for one in &mut mixed {
+                one.call().await.unwrap();
+            }
+            let orders: u32 = mixed.iter().map(|one| one.orders.0).sum();
+            let reads: u32 = mixed.iter().map(|one| one.reads.0).sum();
+            assert_eq!((orders, reads), (round, 9 * round));
+        }
+        assert!(mixed.iter().all(|one| one.orders.0 == 1));
+    }
 
     /// Answers at once, but for one call that takes a second.
     struct Stalls(u32);

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Serialize, Serializer};
 
-use super::{Measurement, Scenario, profile::Profile};
+use super::{
+    profile::Profile,
+    scenario::{Measurement, Scenario},
+};
 use crate::audit;
 
 #[derive(Debug, Default, Serialize)]
