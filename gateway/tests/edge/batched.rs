@@ -172,14 +172,17 @@ async fn what_is_announced_as_compressed_goes_on_alone() {
         client.clone().get_product(request).await.unwrap_err()
     };
     let wanted = ids(100, true);
-    for status in in_time(join_all(wanted.iter().map(&get))).await {
-        assert_eq!(status.code(), Code::Unimplemented);
-    }
     let seen = &world.catalog.seen;
-    assert_eq!((seen.calls(), seen.batches()), (wanted.len(), 0));
+    // Nothing says that those who are made at once come at once: three times they hardly all come one by one.
+    for round in 1..=3 {
+        for status in in_time(join_all(wanted.iter().map(&get))).await {
+            assert_eq!(status.code(), Code::Unimplemented);
+        }
+        assert_eq!((seen.calls(), seen.batches()), (round * wanted.len(), 0));
+    }
 }
 
-/// Behind one who never answers about several, less time than anybody waits who has time.
+/// Behind one who never answers about several, 240 ms: less than the 250 that anybody waits for several who has more time.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_little_time_is_answered_in_it() {
     let wanted = ids(20, true);
@@ -198,7 +201,6 @@ async fn who_has_little_time_is_answered_in_it() {
 async fn a_batch_that_is_late_does_not_hold_up_the_next() {
     // Fewer than are ahead: as many as those would not have waited for them anyway.
     let (many, few) = (ids(20, true), ids(2, true));
-    let are_few = |ids: &[String]| ids.iter().all(|id| few.contains(id));
     let is_overtaken = async || {
         let world = start().await;
         let seen = &world.catalog.seen;
@@ -215,7 +217,7 @@ async fn a_batch_that_is_late_does_not_hold_up_the_next() {
         matches!(
             &seen.asked()[..],
             [Asked::ForSeveral(first), Asked::ForSeveral(second), ..]
-                if !are_few(first) && are_few(second) && first.len() > second.len()
+                if first.len() > second.len() && few.iter().all(|id| second.contains(id))
         )
     };
     // Until the many go on as one, and then the few.
