@@ -108,9 +108,10 @@ fn a_mix_has_reads_and_orders() {
     let number = |value: &Value| value.as_f64().unwrap();
     assert!(number(&row["mongodb_alone"]["per_second"]) > 0.0);
     let batches = &row["profile"]["batches"];
-    for batch in ["place", "edge"] {
-        assert!(number(&batches[batch]["items"]) > 0.0, "{batch}: {row}");
-    }
+    assert!(number(&batches["edge"]["items"]) > 0.0, "{row}");
+    // About a tenth: some are on their way when it begins or ends.
+    let orders = number(&batches["place"]["items"]) / number(&row["profile"]["calls"]);
+    assert!((0.07..0.15).contains(&orders), "{orders} of the calls");
 }
 
 #[test]

@@ -56,8 +56,8 @@ impl Options {
     /// Lets each node keep data in as much memory as MongoDB does by itself, half of the machine's, for the sake of speed: in the
     /// 0.25 GB that do otherwise, pages that are written to all the time are written out again and again. No more than half of
     /// the cores write them out at a time, as four threads would, in which nothing else goes on on a machine of two. And a page of
-    /// an index that is made then is split at 1 MB in place of 5, as nobody gets by while it is. It is for a set that is alone: several, or three
-    /// nodes, may want more memory than there is.
+    /// an index that is made then is split at 1 MB in place of 5, as nobody gets by while it is. It is for a set that is alone:
+    /// several, or three nodes, may want more memory than there is.
     pub fn own_cache(mut self) -> Self {
         self.cache_gb = None;
         self
