@@ -11,7 +11,7 @@ use mongodb::{
     bson::{DateTime, Document, doc},
 };
 use orderflow_contract::{Id, time::now_ms};
-use orderflow_proto::order::v1::{GetOrderRequest, Order, OrderStatus};
+use orderflow_proto::order::v1::{DayStats, GetOrderRequest, Order, OrderStatus};
 use orderflow_testkit::{Person, World, eventually};
 use tonic::Code;
 
@@ -111,6 +111,11 @@ async fn history(database: &Database, order: &Order, n: i64) {
     orders.insert_many((0..n).map(copy)).await.unwrap();
 }
 
+/// What somebody sees of all its days and of today, also where midnight has passed by now.
+async fn whole_history(person: &Person) -> Vec<DayStats> {
+    stats(person, &name(days_ago(EARLIEST)), &name(days_ago(-1))).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_they_cost_does_not_grow_with_history() {
     let world = World::start().await;
@@ -127,11 +132,9 @@ async fn what_they_cost_does_not_grow_with_history() {
         // History that came from nowhere, as it does here, is history of which nothing was kept.
         let months = database.collection::<Document>("order_stats");
         months.delete_many(doc! {}).await.unwrap();
-        // Also where midnight has passed by now.
-        let [earliest, tomorrow] = [EARLIEST, -1].map(|days| name(days_ago(days)));
         let ask = async || {
             for person in [&admin, &seller] {
-                let rows = stats(person, &earliest, &tomorrow).await;
+                let rows = whole_history(person).await;
                 let counted: i64 = rows.iter().map(|row| row.orders).sum();
                 assert_eq!(counted, orders + 1);
             }
@@ -273,8 +276,8 @@ async fn replicas_that_count_at_the_same_time_agree() {
     for person in [&admin, &seller] {
         let there = replica.reached_by(person);
         let both = [person, &there].into_iter().cycle().take(10);
-        let mut answers = join_all(both.map(|asker| stats(asker, "", ""))).await;
-        answers.push(stats(person, "", "").await);
+        let mut answers = join_all(both.map(whole_history)).await;
+        answers.push(whole_history(person).await);
         answers.dedup();
         assert_eq!(answers.len(), 1);
         let orders: i64 = answers[0].iter().map(|row| row.orders).sum();
@@ -427,13 +430,12 @@ async fn a_broken_month_spoils_no_other() {
     let all: Vec<_> = orders.values().flatten().collect();
     move_back(&database, &all, days_ago(10)).await;
     let day = name(days_ago(10));
-    let broken = doc! {
-        "_id": format!("{}/{}", one.id, &day[..7]),
-        "days": { &day: { "version": "of another kind" } },
-    };
+    let month = doc! { "_id": format!("{}/{}", one.id, &day[..7]) };
+    let broken = doc! { "days": { &day: { "version": "of another kind" } } };
     database
         .collection("order_stats")
-        .insert_one(broken)
+        .replace_one(month, broken)
+        .upsert(true)
         .await
         .unwrap();
     // It is counted, though nothing can be kept.
