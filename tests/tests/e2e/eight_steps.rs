@@ -21,7 +21,7 @@ use tower::{Service, ServiceExt, util::BoxCloneService};
 /// Any way of making HTTP calls.
 pub(crate) type Transport = BoxCloneService<http::Request<Body>, http::Response<Body>, StdError>;
 
-fn transport<S, B>(service: S) -> Transport
+pub(crate) fn transport<S, B>(service: S) -> Transport
 where
     S: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + 'static,
     S::Error: Into<StdError>,

@@ -41,6 +41,7 @@ mod stats;
 mod two_replicas;
 #[cfg(debug_assertions)]
 mod unheard;
+mod untimed;
 mod upstreams;
 mod users;
 mod watching;

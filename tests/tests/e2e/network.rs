@@ -9,15 +9,16 @@ use mongodb::bson::{Document, doc};
 use orderflow_contract::Id;
 use orderflow_proto::{
     catalog::v1::{AdjustStockRequest, Product},
-    order::v1::{CreateOrderLine, CreateOrderRequest, Order},
+    order::v1::Order,
 };
 use orderflow_testkit::{Condition, Link, Person, Refusal, World, eventually};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 
 use crate::{
     inventory::stock,
     programs::{free_address, is_ready, settings, start},
     two_replicas::until_known,
+    untimed::{Untimed, within},
 };
 
 /// A world in which others come to the catalog by ways of their own: the order service by the first, the gateway by the second.
@@ -41,15 +42,8 @@ async fn place(
     request_id: &str,
     patience: Duration,
 ) -> Result<Order, Status> {
-    let mut request = Request::new(CreateOrderRequest {
-        request_id: request_id.to_owned(),
-        lines: vec![CreateOrderLine {
-            product_id: product.id.clone(),
-            quantity: 1,
-            expected_unit_price: None,
-        }],
-    });
-    request.set_timeout(patience);
+    let order = ada.order().line(product, 1).request_id(request_id);
+    let request = within(patience, order.request);
     let placed = ada.orders().create_order(request).await?;
     Ok(placed.into_inner().order.unwrap())
 }
@@ -124,12 +118,14 @@ async fn a_catalog_that_is_slow_keeps_nobody_longer_than_they_wait() {
     let ada = world.person("ada").await;
     let tea = ada.product().stock(10).create().await;
 
-    from_order.becomes(Condition::Slow(2 * SECOND));
+    from_order.becomes(Condition::Slow(5 * SECOND));
+    let mut untimed = Untimed::new(world.system.gateway, &ada).orders();
+    let order = ada.order().line(&tea, 1).request_id("slow").request;
     let began = Instant::now();
-    let refusal = Refusal::of(place(&ada, &tea, "slow", SECOND).await);
+    let refusal = Refusal::of(untimed.create_order(within(SECOND, order)).await);
     let taken = began.elapsed();
     assert_eq!(refusal.code, Code::DeadlineExceeded, "{refusal:?}");
-    assert!(taken < SECOND * 12 / 10, "{taken:?}");
+    assert!(taken < 2 * SECOND, "{taken:?}");
 
     from_order.becomes(Condition::Whole);
     until_known(async || place(&ada, &tea, "slow", Duration::from_secs(20)).await).await;

@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use mongodb::bson::{Document, doc};
-use orderflow_proto::order::v1::{
-    CreateOrderLine, CreateOrderRequest, GetOrderRequest, OrderStatus,
-};
+use orderflow_proto::order::v1::{GetOrderRequest, OrderStatus};
 use orderflow_testkit::{Refusal, World};
-use tonic::{Code, Request};
+use tonic::Code;
 
-use crate::{failing::Failing, inventory::stock, orders::update, two_replicas::until_known};
+use crate::{
+    failing::Failing,
+    inventory::stock,
+    orders::update,
+    two_replicas::until_known,
+    untimed::{Untimed, within},
+};
 
 /// Where it fails, at which command, and how: so many times, and then no more.
 struct Fault {
@@ -119,17 +123,10 @@ async fn an_insert_that_takes_too_long_is_waited_for_as_long_as_the_caller_says(
     let slow = doc! { "blockConnection": true, "blockTimeMS": 1_500 };
     let times = doc! { "times": 1 };
     let failing = Failing::on(&database, "orders", &["insert"], times, slow).await;
-    let order = CreateOrderRequest {
-        request_id: "slow".to_owned(),
-        lines: vec![CreateOrderLine {
-            product_id: tea.id.clone(),
-            quantity: 1,
-            expected_unit_price: None,
-        }],
-    };
-    let mut request = Request::new(order);
-    request.set_timeout(Duration::from_millis(500));
-    let refusal = Refusal::of(ada.orders().create_order(request).await);
+    let order = ada.order().line(&tea, 1).request_id("slow").request;
+    let request = within(Duration::from_millis(500), order);
+    let mut untimed = Untimed::new(world.system.gateway, &ada).orders();
+    let refusal = Refusal::of(untimed.create_order(request).await);
     assert_eq!(refusal.code, Code::DeadlineExceeded);
     let place = async || ada.order().line(&tea, 1).request_id("slow").place().await;
     let order = until_known(place).await;
