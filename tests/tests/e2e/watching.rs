@@ -182,7 +182,7 @@ async fn each_sees_their_part_of_each_change_in_turn_over_grpc_and_grpc_web() {
 
 #[tokio::test]
 async fn over_json_each_change_is_a_line_and_so_is_the_end() {
-    let builder = World::builder().setting("ACCESS_TOKEN_TTL", "3s");
+    let builder = World::builder().setting("ACCESS_TOKEN_TTL", "8s");
     let world = builder.start().await;
     let ada = world.person("ada").await;
     let tea = ada.product().create().await;
@@ -352,7 +352,7 @@ async fn what_mongodb_has_forgotten_is_not_passed_over() {
 
 #[tokio::test]
 async fn it_ends_when_the_token_does() {
-    let builder = World::builder().setting("ACCESS_TOKEN_TTL", "2s");
+    let builder = World::builder().setting("ACCESS_TOKEN_TTL", "8s");
     let world = builder.start().await;
     let ada = world.person("ada").await;
     let tea = ada.product().create().await;
