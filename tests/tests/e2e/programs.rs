@@ -24,11 +24,11 @@ pub(crate) struct Program {
     pub(crate) address: SocketAddr,
 }
 
-/// An address that nobody has. Nor does a connection get it by chance, while nobody listens there: the ports that are given to
-/// connections are higher.
+/// An address that nobody has. Nor does a connection, or a mongod, get it by chance while nobody listens there: the ports that are
+/// given to them are higher.
 pub(crate) fn free_address() -> SocketAddr {
     const FIRST: u32 = 10_000;
-    const PORTS: u32 = 22_000;
+    const PORTS: u32 = 10_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Another test binary begins elsewhere.
     let begin = std::process::id().wrapping_mul(997);

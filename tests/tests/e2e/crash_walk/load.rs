@@ -1,5 +1,7 @@
 //! What is done while something fails.
 
+use std::sync::LazyLock;
+
 use mongodb::bson::{DateTime, Document, doc};
 use orderflow_contract::{Id, time::now_ms};
 use orderflow_faults::{Fault, Point};
@@ -321,11 +323,11 @@ impl Scene {
     }
 }
 
-/// Noon of a day that nothing has happened on.
+/// Noon of a day that nothing has happened on. Counted from the same day, though midnight may pass.
 fn day(shop: &mut Shop) -> DateTime {
+    static TODAY: LazyLock<i64> = LazyLock::new(|| now_ms().div_euclid(DAY_MS));
     shop.fresh_day += 1;
-    let today = now_ms().div_euclid(DAY_MS);
-    DateTime::from_millis((today - shop.fresh_day) * DAY_MS + DAY_MS / 2)
+    DateTime::from_millis((*TODAY - shop.fresh_day) * DAY_MS + DAY_MS / 2)
 }
 
 /// As if an order, or its reservation, had been made then.
