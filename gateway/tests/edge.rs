@@ -410,7 +410,7 @@ async fn health_is_what_the_services_say() {
     world.wait_until(ORDER, false).await;
     world.wait_until("", false).await;
     assert!(
-        killed.elapsed() < Duration::from_millis(2500),
+        killed.elapsed() < Duration::from_secs(5),
         "{:?}",
         killed.elapsed()
     );

@@ -43,7 +43,7 @@ async fn without_the_service_the_answer_is_unavailable_at_once() {
         let call = world.call(wire, LIST_PRODUCTS, &ListProductsRequest::default());
         let status = call.send().await.status();
         assert_eq!(status.code(), Code::Unavailable, "{wire:?}");
-        assert!(asked.elapsed() < Duration::from_secs(1), "{wire:?}");
+        assert!(asked.elapsed() < Duration::from_secs(2), "{wire:?}");
         assert!(
             status.get_error_details().retry_info().is_some(),
             "{wire:?}"
@@ -216,12 +216,12 @@ async fn when_the_time_is_over_it_is_deadline_exceeded() {
         );
         let taken = asked.elapsed();
         assert!(taken > Duration::from_millis(400), "{wire:?} {taken:?}");
-        assert!(taken < Duration::from_secs(2), "{wire:?} {taken:?}");
+        assert!(taken < Duration::from_secs(5), "{wire:?} {taken:?}");
         // The service learns that nobody waits any more.
         in_time(world.order.seen.left.notified()).await;
 
         let stream = world.call(wire, LIST_ORDERS, &pages("hang", 0)).signed_in();
-        let answer = in_time(stream.header("grpc-timeout", "500m").send()).await;
+        let answer = in_time(stream.header("grpc-timeout", "2S").send()).await;
         assert_eq!(answer.messages.len(), 1, "{wire:?}");
         assert_eq!(answer.code(), Code::DeadlineExceeded, "{wire:?}");
         in_time(world.order.seen.left.notified()).await;
