@@ -452,16 +452,19 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_is_given_up_is_taken_back() {
         let (listener, connection) = listener().await;
+        let (seen, is_seen) = tokio::sync::oneshot::channel();
         let given_up = tokio::spawn(async move {
             let (stream, _) = listener.accept().await.unwrap();
             let mut server = h2::server::handshake(stream).await.unwrap();
             let (_call, mut answer) = server.accept().await.unwrap().unwrap();
+            seen.send(()).unwrap();
             tokio::spawn(async move { while server.accept().await.is_some() {} });
             future::poll_fn(|cx| answer.poll_reset(cx)).await.unwrap()
         });
-        timeout(Duration::from_millis(200), call(&connection))
-            .await
-            .unwrap_err();
+        tokio::select! {
+            _ = call(&connection) => panic!("nobody answers"),
+            seen = is_seen => seen.unwrap(),
+        }
         assert_eq!(given_up.await.unwrap(), Reason::CANCEL);
     }
 
