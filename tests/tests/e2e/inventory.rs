@@ -549,7 +549,7 @@ async fn a_blocked_product_spoils_no_other() {
 /// Their batch is blocked as a whole, and so is the one that stands ready behind it.
 #[tokio::test]
 async fn a_blocked_product_spoils_no_order_of_another_however_many_wait() {
-    const N: usize = 100;
+    const N: usize = 50;
     let (_mongo, world) = world_of_its_own(&[LEFT_OPEN_FOR_60_S]).await;
     let ada = world.person("ada").await;
     let tea = ada.product().stock(1_000).create().await;
